@@ -1,0 +1,238 @@
+//! `compile`: joins the resources of a snapshot. It cannot fail: where things do not fit together it returns the best
+//! [`Config`] there is and every [`Problem`]. The proxy serves that config and answers 503 at the holes; the control
+//! plane does not publish it.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::config::{Config, ServedCluster, ServedListener};
+use crate::problem::{Code, Problem, ResourceRef};
+use crate::resource::Body;
+use crate::resource::cluster::{Cluster, Discovery};
+use crate::resource::http_connection_manager::RouteSource;
+use crate::resource::listener::Listener;
+use crate::resource::route_configuration::RouteConfiguration;
+use crate::resource::virtual_host::{Domain, VirtualHost};
+use crate::route_table::RouteTable;
+use crate::snapshot::Snapshot;
+use crate::type_url::ResourceType;
+
+/// Joins listeners with their routes and clusters with their endpoints.
+pub fn compile(snapshot: &Snapshot) -> (Config, Vec<Problem>) {
+    let mut problems = Vec::new();
+    let clusters: HashMap<_, _, _> = bodies(snapshot, ResourceType::Cluster, Body::as_cluster)
+        .map(|cluster| serve_cluster(snapshot, cluster, &mut problems))
+        .collect();
+    let mut config = Config {
+        listeners: Vec::new(),
+        clusters,
+    };
+    let mut addresses = HashMap::new();
+    for listener in bodies(snapshot, ResourceType::Listener, Body::as_listener) {
+        if address_is_free(listener, &mut addresses, &mut problems) {
+            config
+                .listeners
+                .push(serve_listener(snapshot, listener, &config, &mut problems));
+        }
+    }
+    (config, problems)
+}
+
+fn bodies<'s, T: 's>(
+    snapshot: &'s Snapshot,
+    ty: ResourceType,
+    body: fn(&'s Body) -> Option<&'s T>,
+) -> impl Iterator<Item = &'s T> {
+    snapshot
+        .set(ty)
+        .values()
+        .filter_map(move |resource| body(resource.body()))
+}
+
+fn serve_cluster(
+    snapshot: &Snapshot,
+    cluster: &Arc<Cluster>,
+    problems: &mut Vec<Problem>,
+) -> (Arc<str>, ServedCluster) {
+    let endpoints = match &cluster.discovery {
+        Discovery::Static(endpoints) => Some(endpoints.clone()),
+        Discovery::Eds(service) => {
+            let resource = snapshot.get(ResourceType::ClusterLoadAssignment, service);
+            let endpoints = resource
+                .and_then(|resource| resource.body().as_endpoints())
+                .cloned();
+            if endpoints.is_none() {
+                problems.push(missing(
+                    (ResourceType::Cluster, &cluster.name),
+                    "eds_cluster_config.service_name",
+                    format!("there are no endpoints for {service:?} yet"),
+                ));
+            }
+            endpoints
+        }
+    };
+    (
+        cluster.name.clone(),
+        ServedCluster {
+            cluster: cluster.clone(),
+            endpoints,
+        },
+    )
+}
+
+/// Two listeners cannot share an address; the first by name keeps it.
+fn address_is_free<'s>(
+    listener: &'s Listener,
+    addresses: &mut HashMap<SocketAddr, &'s Arc<str>>,
+    problems: &mut Vec<Problem>,
+) -> bool {
+    if let Some(owner) = addresses.get(&listener.address) {
+        problems.push(Problem {
+            resource: Some(ResourceRef {
+                ty: ResourceType::Listener,
+                name: listener.name.clone(),
+            }),
+            path: "address".into(),
+            code: Code::Duplicate,
+            detail: format!("{} is the address of listener {owner:?}", listener.address),
+        });
+        return false;
+    }
+    addresses.insert(listener.address, &listener.name);
+    true
+}
+
+fn serve_listener(
+    snapshot: &Snapshot,
+    listener: &Arc<Listener>,
+    config: &Config,
+    problems: &mut Vec<Problem>,
+) -> Arc<ServedListener> {
+    let hosts = match route_configuration(snapshot, listener, problems) {
+        Some(routes) => virtual_hosts(snapshot, routes),
+        None => Vec::new(),
+    };
+    let (table, refused) = RouteTable::new(hosts.iter().map(|found| found.host));
+    problems.extend(
+        refused
+            .into_iter()
+            .map(|(domain, host)| domain_taken(&domain, &host)),
+    );
+    for found in &hosts {
+        problems.extend(unknown_clusters(found, config));
+    }
+    Arc::new(ServedListener {
+        listener: listener.clone(),
+        routes: table,
+    })
+}
+
+fn route_configuration<'s>(
+    snapshot: &'s Snapshot,
+    listener: &'s Listener,
+    problems: &mut Vec<Problem>,
+) -> Option<&'s Arc<RouteConfiguration>> {
+    match &listener.http.routes {
+        RouteSource::Inline(routes) => Some(routes),
+        RouteSource::Rds(name) => {
+            let resource = snapshot.get(ResourceType::RouteConfiguration, name);
+            let routes = resource.and_then(|resource| resource.body().as_route_configuration());
+            if routes.is_none() {
+                problems.push(missing(
+                    (ResourceType::Listener, &listener.name),
+                    "filter_chains[0].filters[0].typed_config.rds.route_config_name",
+                    format!("there is no route configuration {name:?} yet"),
+                ));
+            }
+            routes
+        }
+    }
+}
+
+/// A virtual host with the resource that it stands in.
+struct FoundHost<'s> {
+    host: &'s Arc<VirtualHost>,
+    resource: (ResourceType, &'s Arc<str>),
+    path: String,
+}
+
+/// The virtual hosts of a route configuration: those in it, then those that came as resources of their own.
+fn virtual_hosts<'s>(snapshot: &'s Snapshot, routes: &'s RouteConfiguration) -> Vec<FoundHost<'s>> {
+    let inline = routes
+        .virtual_hosts
+        .iter()
+        .enumerate()
+        .map(|(index, host)| FoundHost {
+            host,
+            resource: (ResourceType::RouteConfiguration, &routes.name),
+            path: format!("virtual_hosts[{index}]."),
+        });
+    let mut found: Vec<_> = inline.collect();
+    if routes.vhds {
+        let prefix: Arc<str> = format!("{}/", routes.name).into();
+        let named = snapshot
+            .set(ResourceType::VirtualHost)
+            .range(prefix.clone()..);
+        found.extend(
+            named
+                .take_while(|(name, _)| name.starts_with(&*prefix))
+                .filter_map(|(name, resource)| {
+                    let host = resource.body().as_virtual_host()?;
+                    Some(FoundHost {
+                        host,
+                        resource: (ResourceType::VirtualHost, name),
+                        path: String::new(),
+                    })
+                }),
+        );
+    }
+    found
+}
+
+fn domain_taken(domain: &Domain, host: &VirtualHost) -> Problem {
+    Problem {
+        resource: Some(ResourceRef {
+            ty: ResourceType::VirtualHost,
+            name: host.name.clone(),
+        }),
+        path: "domains".into(),
+        code: Code::Duplicate,
+        detail: format!("the domain {domain} belongs to another virtual host"),
+    }
+}
+
+fn unknown_clusters<'f>(
+    found: &'f FoundHost<'_>,
+    config: &'f Config,
+) -> impl Iterator<Item = Problem> + 'f {
+    let unknown = found
+        .host
+        .clusters
+        .iter()
+        .filter(|name| !config.clusters.contains_key(*name));
+    unknown.map(|name| {
+        let routes = found.host.routes.routes();
+        let index = routes
+            .iter()
+            .position(|route| route.clusters().any(|cluster| cluster == name))
+            .unwrap_or(0);
+        missing(
+            found.resource,
+            &format!("{}routes[{index}].route", found.path),
+            format!("there is no cluster {name:?} yet"),
+        )
+    })
+}
+
+fn missing((ty, name): (ResourceType, &Arc<str>), path: &str, detail: String) -> Problem {
+    Problem {
+        resource: Some(ResourceRef {
+            ty,
+            name: name.clone(),
+        }),
+        path: path.into(),
+        code: Code::MissingReference,
+        detail,
+    }
+}

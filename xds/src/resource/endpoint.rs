@@ -1,0 +1,207 @@
+//! ClusterLoadAssignment: the endpoints of a cluster. `envoy.config.endpoint.v3.ClusterLoadAssignment`.
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use envoy_types::pb::envoy::config::core::v3 as core;
+use envoy_types::pb::envoy::config::endpoint::v3::cluster_load_assignment::Policy;
+use envoy_types::pb::envoy::config::endpoint::v3::lb_endpoint::HostIdentifier;
+use envoy_types::pb::envoy::config::endpoint::v3::{
+    ClusterLoadAssignment as ClusterLoadAssignmentMessage, Endpoint as EndpointMessage, LbEndpoint,
+    LocalityLbEndpoints,
+};
+
+use crate::problem::{Check, Code, Problem, refuse_if_set};
+use crate::type_url::ResourceType;
+
+use super::value;
+
+/// The validated endpoints of a cluster; may be empty.
+#[derive(Debug, PartialEq)]
+pub struct ClusterLoadAssignment {
+    /// The name that clusters refer to.
+    pub cluster_name: Arc<str>,
+    /// The endpoints, in the order of the message.
+    pub endpoints: Box<[Endpoint]>,
+}
+
+/// One endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Its address; never a name.
+    pub address: SocketAddr,
+    /// Its share against the others, at least 1.
+    pub weight: u32,
+    /// The zone it is in; empty if not stated.
+    pub zone: Arc<str>,
+    /// What the control plane says of its health.
+    pub health: HealthStatus,
+}
+
+/// `envoy.config.core.v3.HealthStatus`, as far as balancing goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HealthStatus {
+    /// `UNKNOWN`, `HEALTHY`: gets traffic.
+    Healthy,
+    /// `DEGRADED`: gets traffic when healthy ones are too few.
+    Degraded,
+    /// `UNHEALTHY`, `DRAINING`, `TIMEOUT`: gets none while enough others are healthy.
+    Unhealthy,
+}
+
+/// Reads endpoints that came as a resource of their own.
+pub(super) fn convert(
+    message: ClusterLoadAssignmentMessage,
+) -> Result<ClusterLoadAssignment, Vec<Problem>> {
+    let mut check = Check::new(ResourceType::ClusterLoadAssignment, &message.cluster_name);
+    let assignment = convert_in(&mut check, message);
+    check.finish(Some(assignment))
+}
+
+/// Reads endpoints where they stand; what is wrong is noted in `check`.
+pub(super) fn convert_in(
+    check: &mut Check,
+    message: ClusterLoadAssignmentMessage,
+) -> ClusterLoadAssignment {
+    let ClusterLoadAssignmentMessage {
+        cluster_name,
+        endpoints,
+        named_endpoints,
+        policy,
+    } = message;
+    refuse_if_set!(check, named_endpoints);
+    if let Some(policy) = policy {
+        check.at("policy", |check| refuse_policy(check, policy));
+    }
+    let mut read = Vec::new();
+    check.at("endpoints", |check| {
+        for (index, locality) in endpoints.into_iter().enumerate() {
+            check.at(index, |check| convert_locality(check, locality, &mut read));
+        }
+    });
+    // Envoy keeps one of two endpoints with one address.
+    let mut seen = HashSet::new();
+    read.retain(|endpoint: &Endpoint| seen.insert(endpoint.address));
+    ClusterLoadAssignment {
+        cluster_name: cluster_name.into(),
+        endpoints: read.into(),
+    }
+}
+
+fn refuse_policy(check: &mut Check, policy: Policy) {
+    let Policy {
+        drop_overloads,
+        overprovisioning_factor,
+        endpoint_stale_after,
+        weighted_priority_health,
+    } = policy;
+    refuse_if_set!(
+        check,
+        drop_overloads,
+        overprovisioning_factor,
+        endpoint_stale_after,
+        weighted_priority_health
+    );
+}
+
+fn convert_locality(check: &mut Check, message: LocalityLbEndpoints, read: &mut Vec<Endpoint>) {
+    let LocalityLbEndpoints {
+        locality,
+        metadata: _,
+        lb_endpoints,
+        // Counts only where a cluster asks for locality weights, and such a cluster is refused.
+        load_balancing_weight: _,
+        priority,
+        proximity,
+        lb_config,
+    } = message;
+    refuse_if_set!(check, proximity, lb_config);
+    if priority != 0 {
+        check.problem_at(
+            "priority",
+            Code::Unsupported,
+            "only priority 0 is supported",
+        );
+    }
+    let zone: Arc<str> = locality
+        .map(|core::Locality { zone, .. }| zone)
+        .unwrap_or_default()
+        .into();
+    check.at("lb_endpoints", |check| {
+        for (index, endpoint) in lb_endpoints.into_iter().enumerate() {
+            read.extend(check.at(index, |check| convert_endpoint(check, endpoint, &zone)));
+        }
+    });
+}
+
+fn convert_endpoint(check: &mut Check, message: LbEndpoint, zone: &Arc<str>) -> Option<Endpoint> {
+    let LbEndpoint {
+        health_status,
+        metadata: _,
+        load_balancing_weight,
+        host_identifier,
+    } = message;
+    let weight = load_balancing_weight.map_or(1, |weight| weight.value);
+    if weight == 0 {
+        check.problem_at(
+            "load_balancing_weight",
+            Code::Invalid,
+            "an endpoint's weight must be at least 1",
+        );
+    }
+    let health = match core::HealthStatus::try_from(health_status) {
+        Ok(core::HealthStatus::Unknown | core::HealthStatus::Healthy) => HealthStatus::Healthy,
+        Ok(core::HealthStatus::Degraded) => HealthStatus::Degraded,
+        Ok(
+            core::HealthStatus::Unhealthy
+            | core::HealthStatus::Draining
+            | core::HealthStatus::Timeout,
+        ) => HealthStatus::Unhealthy,
+        Err(_) => {
+            check.problem_at(
+                "health_status",
+                Code::Invalid,
+                format!("{health_status} is not a health status"),
+            );
+            HealthStatus::Unhealthy
+        }
+    };
+    let address = match host_identifier {
+        Some(HostIdentifier::Endpoint(endpoint)) => {
+            check.at("endpoint", |check| convert_address(check, endpoint))
+        }
+        Some(HostIdentifier::EndpointName(_)) => {
+            check.problem_at(
+                "endpoint_name",
+                Code::Unsupported,
+                "named endpoints are not supported",
+            );
+            None
+        }
+        None => {
+            check.problem_at("endpoint", Code::Required, "an endpoint needs an address");
+            None
+        }
+    };
+    Some(Endpoint {
+        address: address?,
+        weight,
+        zone: zone.clone(),
+        health,
+    })
+}
+
+fn convert_address(check: &mut Check, message: EndpointMessage) -> Option<SocketAddr> {
+    let EndpointMessage {
+        address,
+        health_check_config,
+        // Read by host rewriting and health checks alone, and those are refused.
+        hostname: _,
+        additional_addresses,
+        // A name for people.
+        observability_name: _,
+    } = message;
+    refuse_if_set!(check, health_check_config, additional_addresses);
+    check.at("address", |check| value::socket_address(check, address))
+}

@@ -1,0 +1,258 @@
+//! Forwarding: `envoy.config.route.v3.RouteAction`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use envoy_types::pb::envoy::config::core::v3::RoutingPriority;
+use envoy_types::pb::envoy::config::route::v3::route_action::{
+    ClusterNotFoundResponseCode, ClusterSpecifier,
+};
+use envoy_types::pb::envoy::config::route::v3::weighted_cluster::ClusterWeight;
+use envoy_types::pb::envoy::config::route::v3::{RouteAction, WeightedCluster};
+
+use crate::problem::{Check, Code, refuse_if_set};
+use crate::route::{ClusterChoice, Forward, WeightedClusters};
+
+use super::value;
+
+/// `RouteAction.timeout` if it is not set, as Envoy documents.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(15);
+
+#[expect(
+    deprecated,
+    reason = "the whole message is read; deprecated fields are refused if set"
+)]
+pub(super) fn convert(check: &mut Check, message: RouteAction) -> Option<Forward> {
+    let RouteAction {
+        cluster_not_found_response_code,
+        metadata_match,
+        prefix_rewrite,
+        regex_rewrite,
+        path_rewrite_policy,
+        path_rewrite,
+        append_x_forwarded_host,
+        timeout,
+        idle_timeout,
+        flush_timeout,
+        early_data_policy,
+        retry_policy,
+        retry_policy_typed_config,
+        request_mirror_policies,
+        priority,
+        rate_limits,
+        include_vh_rate_limits,
+        hash_policy,
+        cors,
+        max_grpc_timeout,
+        grpc_timeout_offset,
+        upgrade_configs,
+        internal_redirect_policy,
+        internal_redirect_action,
+        max_internal_redirects,
+        hedge_policy,
+        max_stream_duration,
+        cluster_specifier,
+        host_rewrite_specifier,
+    } = message;
+    refuse_if_set!(
+        check,
+        metadata_match,
+        regex_rewrite,
+        path_rewrite_policy,
+        path_rewrite,
+        append_x_forwarded_host
+    );
+    refuse_if_set!(
+        check,
+        flush_timeout,
+        early_data_policy,
+        retry_policy,
+        retry_policy_typed_config
+    );
+    refuse_if_set!(
+        check,
+        request_mirror_policies,
+        rate_limits,
+        include_vh_rate_limits,
+        hash_policy,
+        cors
+    );
+    refuse_if_set!(
+        check,
+        max_grpc_timeout,
+        grpc_timeout_offset,
+        upgrade_configs,
+        internal_redirect_policy
+    );
+    refuse_if_set!(
+        check,
+        internal_redirect_action,
+        max_internal_redirects,
+        hedge_policy,
+        max_stream_duration
+    );
+    if priority != RoutingPriority::Default as i32 {
+        check.problem_at(
+            "priority",
+            Code::Unsupported,
+            "only the priority DEFAULT is supported",
+        );
+    }
+    if host_rewrite_specifier.is_some() {
+        check.problem_at(
+            "host_rewrite_literal",
+            Code::Unsupported,
+            "rewriting the host is not supported",
+        );
+    }
+    if !prefix_rewrite.is_empty() && !is_path(&prefix_rewrite) {
+        check.problem_at("prefix_rewrite", Code::Invalid, format!("{prefix_rewrite:?} is not a path: it must begin with a slash and hold no control bytes, `?` or `#`"));
+    }
+    let cluster_not_found_status =
+        match ClusterNotFoundResponseCode::try_from(cluster_not_found_response_code) {
+            Ok(ClusterNotFoundResponseCode::ServiceUnavailable) => 503,
+            Ok(ClusterNotFoundResponseCode::NotFound) => 404,
+            Ok(ClusterNotFoundResponseCode::InternalServerError) => 500,
+            Err(_) => {
+                check.problem_at(
+                    "cluster_not_found_response_code",
+                    Code::Invalid,
+                    "not one of the codes that may be chosen",
+                );
+                503
+            }
+        };
+    let timeout = value::limit(check, "timeout", timeout, Some(DEFAULT_TIMEOUT));
+    let idle_timeout =
+        idle_timeout.map(|limit| value::limit(check, "idle_timeout", Some(limit), None));
+    let cluster = cluster_choice(check, cluster_specifier)?;
+    let prefix_rewrite = (!prefix_rewrite.is_empty()).then(|| prefix_rewrite.into());
+    Some(Forward {
+        cluster,
+        cluster_not_found_status,
+        prefix_rewrite,
+        timeout,
+        idle_timeout,
+    })
+}
+
+fn cluster_choice(check: &mut Check, specifier: Option<ClusterSpecifier>) -> Option<ClusterChoice> {
+    match specifier {
+        Some(ClusterSpecifier::Cluster(name)) if !name.is_empty() => {
+            Some(ClusterChoice::One(name.into()))
+        }
+        None | Some(ClusterSpecifier::Cluster(_)) => {
+            check.problem_at(
+                "cluster",
+                Code::Required,
+                "a route that forwards must name a cluster",
+            );
+            None
+        }
+        Some(ClusterSpecifier::WeightedClusters(message)) => check
+            .at("weighted_clusters", |check| {
+                weighted_clusters(check, message)
+            })
+            .map(ClusterChoice::Weighted),
+        Some(ClusterSpecifier::ClusterHeader(_)) => {
+            check.problem_at(
+                "cluster_header",
+                Code::Unsupported,
+                "choosing the cluster by a header is not supported",
+            );
+            None
+        }
+        Some(
+            ClusterSpecifier::ClusterSpecifierPlugin(_)
+            | ClusterSpecifier::InlineClusterSpecifierPlugin(_),
+        ) => {
+            check.problem_at(
+                "cluster_specifier_plugin",
+                Code::Unsupported,
+                "cluster specifier plugins are not supported",
+            );
+            None
+        }
+    }
+}
+
+#[expect(
+    deprecated,
+    reason = "the whole message is read; deprecated fields are refused if set"
+)]
+fn weighted_clusters(check: &mut Check, message: WeightedCluster) -> Option<WeightedClusters> {
+    let WeightedCluster {
+        clusters,
+        total_weight,
+        runtime_key_prefix,
+        random_value_specifier,
+    } = message;
+    refuse_if_set!(
+        check,
+        total_weight,
+        runtime_key_prefix,
+        random_value_specifier
+    );
+    let mut weights: Vec<(Arc<str>, u32)> = Vec::with_capacity(clusters.len());
+    check.at("clusters", |check| {
+        for (index, cluster) in clusters.into_iter().enumerate() {
+            weights.extend(check.at(index, |check| cluster_weight(check, cluster)));
+        }
+    });
+    let weighted = WeightedClusters::new(weights);
+    if weighted.is_none() {
+        check.problem_at(
+            "clusters",
+            Code::Invalid,
+            "the weights must sum up to at least 1 and fit 32 bits",
+        );
+    }
+    weighted
+}
+
+fn cluster_weight(check: &mut Check, message: ClusterWeight) -> Option<(Arc<str>, u32)> {
+    let ClusterWeight {
+        name,
+        cluster_header,
+        weight,
+        metadata_match,
+        request_headers_to_add,
+        request_headers_to_remove,
+        response_headers_to_add,
+        response_headers_to_remove,
+        typed_per_filter_config,
+        host_rewrite_specifier,
+    } = message;
+    refuse_if_set!(
+        check,
+        cluster_header,
+        metadata_match,
+        request_headers_to_add,
+        request_headers_to_remove
+    );
+    refuse_if_set!(
+        check,
+        response_headers_to_add,
+        response_headers_to_remove,
+        typed_per_filter_config
+    );
+    if host_rewrite_specifier.is_some() {
+        check.problem_at(
+            "host_rewrite_literal",
+            Code::Unsupported,
+            "rewriting the host is not supported",
+        );
+    }
+    if name.is_empty() {
+        check.problem_at("name", Code::Required, "a weighted cluster needs a name");
+        return None;
+    }
+    Some((name.into(), weight.map_or(0, |weight| weight.value)))
+}
+
+fn is_path(text: &str) -> bool {
+    text.starts_with('/')
+        && text
+            .bytes()
+            .all(|byte| byte > b' ' && byte < 0x7f && byte != b'?' && byte != b'#')
+}

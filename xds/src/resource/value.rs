@@ -1,0 +1,196 @@
+//! Small values that many messages share: durations, names of header fields, sources of config, any of a type.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use envoy_types::pb::envoy::config::core::v3::config_source::ConfigSourceSpecifier;
+use envoy_types::pb::envoy::config::core::v3::socket_address::{PortSpecifier, Protocol};
+use envoy_types::pb::envoy::config::core::v3::{
+    Address, ApiVersion, ConfigSource, SocketAddress, address,
+};
+use envoy_types::pb::google::protobuf;
+use prost::{Message, Name};
+
+use crate::problem::{Check, Code, refuse_if_set};
+
+/// A duration as protobuf carries it; `None` if the field is not set or not a duration.
+pub(super) fn duration(
+    check: &mut Check,
+    field: &'static str,
+    value: Option<protobuf::Duration>,
+) -> Option<Duration> {
+    let value = value?;
+    let (seconds, nanos) = (u64::try_from(value.seconds), u32::try_from(value.nanos));
+    match (seconds, nanos) {
+        (Ok(seconds), Ok(nanos)) if nanos < 1_000_000_000 => Some(Duration::new(seconds, nanos)),
+        _ => {
+            check.problem_at(field, Code::Invalid, "not a duration of zero or more");
+            None
+        }
+    }
+}
+
+/// A time limit for which zero means "without limit" and absence means `default`.
+pub(super) fn limit(
+    check: &mut Check,
+    field: &'static str,
+    value: Option<protobuf::Duration>,
+    default: Option<Duration>,
+) -> Option<Duration> {
+    match value {
+        None => default,
+        Some(_) => duration(check, field, value).filter(|limit| !limit.is_zero()),
+    }
+}
+
+/// A header field name in lower case.
+pub(super) fn header_name(check: &mut Check, field: &'static str, name: &str) -> Option<Box<str>> {
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    if name.is_empty() || !name.bytes().all(is_token) {
+        check.problem_at(
+            field,
+            Code::Invalid,
+            format!("{name:?} is not the name of a header field"),
+        );
+        return None;
+    }
+    Some(name.to_ascii_lowercase().into())
+}
+
+/// Whether the bytes may stand in a header value: no control bytes but tab (RFC 9110, section 5.5).
+pub(super) fn is_header_value(value: &[u8]) -> bool {
+    value
+        .iter()
+        .all(|byte| *byte == b'\t' || (*byte >= b' ' && *byte != 0x7f))
+}
+
+/// Accepts `ads` with version 3 of the API: resources come on the stream that the client has anyway.
+pub(super) fn ads_source(check: &mut Check, field: &'static str, source: Option<ConfigSource>) {
+    let Some(source) = source else {
+        check.problem_at(
+            field,
+            Code::Required,
+            "where the resource comes from must be said: `ads: {}`",
+        );
+        return;
+    };
+    let ConfigSource {
+        authorities,
+        initial_fetch_timeout,
+        resource_api_version,
+        config_source_specifier,
+    } = source;
+    check.at(field, |check| {
+        refuse_if_set!(check, authorities, initial_fetch_timeout);
+        if resource_api_version != ApiVersion::V3 as i32 {
+            check.problem_at("resource_api_version", Code::Invalid, "must be V3");
+        }
+        match config_source_specifier {
+            Some(ConfigSourceSpecifier::Ads(_)) => {}
+            None => check.problem_at(
+                "ads",
+                Code::Required,
+                "where the resource comes from must be said: `ads: {}`",
+            ),
+            Some(_) => check.problem(
+                Code::Unsupported,
+                "only `ads` is supported as a source of config",
+            ),
+        }
+    });
+}
+
+/// An IP address with a port; names are refused, as Envoy does ("malformed IP address").
+pub(super) fn socket_address(check: &mut Check, message: Option<Address>) -> Option<SocketAddr> {
+    let Some(address::Address::SocketAddress(message)) =
+        message.and_then(|message| message.address)
+    else {
+        check.problem_at(
+            "socket_address",
+            Code::Required,
+            "an IP address with a port is needed",
+        );
+        return None;
+    };
+    let SocketAddress {
+        protocol,
+        address,
+        resolver_name,
+        ipv4_compat,
+        network_namespace_filepath,
+        port_specifier,
+    } = message;
+    check.at("socket_address", |check| {
+        refuse_if_set!(
+            check,
+            resolver_name,
+            ipv4_compat,
+            network_namespace_filepath
+        );
+        if protocol != Protocol::Tcp as i32 {
+            check.problem_at("protocol", Code::Unsupported, "only TCP is supported");
+        }
+        let ip = address.parse::<IpAddr>();
+        if ip.is_err() {
+            check.problem_at(
+                "address",
+                Code::Invalid,
+                format!("{address:?} is not an IP address"),
+            );
+        }
+        let port = match port_specifier {
+            Some(PortSpecifier::PortValue(port)) => {
+                u16::try_from(port).ok().filter(|port| *port > 0)
+            }
+            _ => None,
+        };
+        if port.is_none() {
+            check.problem_at(
+                "port_value",
+                Code::Invalid,
+                "a port between 1 and 65535 is needed",
+            );
+        }
+        Some(SocketAddr::new(ip.ok()?, port?))
+    })
+}
+
+/// Refuses a switch that is turned off, and says why it is always on.
+pub(super) fn refuse_false(
+    check: &mut Check,
+    field: &'static str,
+    value: Option<protobuf::BoolValue>,
+    why: &str,
+) {
+    if value.is_some_and(|value| !value.value) {
+        check.problem_at(field, Code::Unsupported, why);
+    }
+}
+
+/// The message in an `Any` of the type that is asked for.
+pub(super) fn unpack<M: Message + Name + Default>(
+    check: &mut Check,
+    any: &protobuf::Any,
+) -> Option<M> {
+    if any.type_url != M::type_url() {
+        check.problem(
+            Code::Unsupported,
+            format!(
+                "{:?} is not supported here; {} is",
+                any.type_url,
+                M::type_url()
+            ),
+        );
+        return None;
+    }
+    match M::decode(&*any.value) {
+        Ok(message) => Some(message),
+        Err(error) => {
+            check.problem(
+                Code::Undecodable,
+                format!("not a message of type {}: {error}", any.type_url),
+            );
+            None
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! A set of resources that are served together. Immutable once shared: changing one makes a new one, and what did not
+//! change is shared between the two, so that a diff of neighbours looks only at what differs.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::resource::Resource;
+use crate::type_url::ResourceType;
+
+/// Resources by name.
+pub type ResourceSet = BTreeMap<Arc<str>, Arc<Resource>>;
+
+/// Resources of all types.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    sets: [Arc<ResourceSet>; ResourceType::ALL.len()],
+}
+
+/// What turns the resources of one type from an older snapshot into those of a newer one.
+#[derive(Clone, Debug, Default)]
+pub struct Diff {
+    /// New, or with another version.
+    pub changed: Vec<Arc<Resource>>,
+    /// No longer there.
+    pub removed: Vec<Arc<str>>,
+}
+
+impl Snapshot {
+    /// The resources of one type, sorted by name.
+    pub fn set(&self, ty: ResourceType) -> &Arc<ResourceSet> {
+        &self.sets[ty.index()]
+    }
+
+    /// One resource.
+    pub fn get(&self, ty: ResourceType, name: &str) -> Option<&Arc<Resource>> {
+        self.sets[ty.index()].get(name)
+    }
+
+    /// Puts a resource in place of what had its name. Copies the set of its type if somebody shares it.
+    pub fn insert(&mut self, resource: Arc<Resource>) {
+        Arc::make_mut(&mut self.sets[resource.ty().index()])
+            .insert(resource.name().clone(), resource);
+    }
+
+    /// Takes a resource out.
+    pub fn remove(&mut self, ty: ResourceType, name: &str) -> Option<Arc<Resource>> {
+        if !self.sets[ty.index()].contains_key(name) {
+            return None;
+        }
+        Arc::make_mut(&mut self.sets[ty.index()]).remove(name)
+    }
+
+    /// Replaces all resources of a type.
+    pub fn replace(&mut self, ty: ResourceType, set: Arc<ResourceSet>) {
+        self.sets[ty.index()] = set;
+    }
+
+    /// How many resources there are, of all types.
+    pub fn len(&self) -> usize {
+        self.sets.iter().map(|set| set.len()).sum()
+    }
+
+    /// Whether there is no resource at all.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// What turns `older`'s resources of one type into this one's.
+    pub fn diff(&self, older: &Self, ty: ResourceType) -> Diff {
+        let (new, old) = (self.set(ty), older.set(ty));
+        if Arc::ptr_eq(new, old) {
+            return Diff::default();
+        }
+        let changed = new
+            .iter()
+            .filter(|(name, resource)| {
+                old.get(*name)
+                    .is_none_or(|before| before.version() != resource.version())
+            })
+            .map(|(_, resource)| resource.clone())
+            .collect();
+        let removed = old
+            .keys()
+            .filter(|name| !new.contains_key(*name))
+            .cloned()
+            .collect();
+        Diff { changed, removed }
+    }
+}
+
+impl FromIterator<Arc<Resource>> for Snapshot {
+    fn from_iter<I: IntoIterator<Item = Arc<Resource>>>(resources: I) -> Self {
+        let mut snapshot = Self::default();
+        for resource in resources {
+            snapshot.insert(resource);
+        }
+        snapshot
+    }
+}
+
+impl Diff {
+    /// Whether nothing differs.
+    pub fn is_empty(&self) -> bool {
+        self.changed.is_empty() && self.removed.is_empty()
+    }
+}

@@ -1,0 +1,5 @@
+//! The crate from outside.
+#![expect(clippy::unwrap_used, reason = "a test ends where it finds a fault")]
+
+mod bytes;
+mod golden;
