@@ -1,0 +1,227 @@
+//! Responses in: the head, and what it says about the body and the connection (RFC 9112 sections 4 to 6 and 9.3).
+//! The bytes read so far go in, a filled [`ResponseHead`] comes out as soon as they hold all of it.
+//! The body itself is read by `body`; what an interim response or a status means is the caller's to know.
+
+use super::Malformed;
+use super::body::BodyLength;
+use crate::head::{FieldId, Fields, ResponseHead};
+use crate::octets;
+use httparse::{Error, Header, ParserConfig, Response, Status};
+use std::mem::MaybeUninit;
+use std::ops::Range;
+
+/// Largest response head in bytes.
+pub const MAX_HEAD: usize = 64 * 1024;
+/// Most fields in one response head.
+pub const MAX_FIELDS: usize = 100;
+
+/// What a response head says beyond its fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// Bytes that the head took; the body begins behind them.
+    pub head_len: usize,
+    /// How the body ends.
+    pub body: BodyLength,
+    /// True when the connection may carry another request after this body.
+    pub reusable: bool,
+}
+
+/// Reads one response head from a buffer that grows. Make a new one for each head.
+#[derive(Debug, Default)]
+pub struct ResponseParser {
+    seen: usize,
+}
+
+impl ResponseParser {
+    /// A parser that has seen nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Reads the head at the front of `input`, all bytes received so far; `None` until they hold all of it.
+    /// `to_head`: the request was HEAD. Only on `Some` does `into` hold the response.
+    pub fn parse(
+        &mut self,
+        input: &[u8],
+        to_head: bool,
+        into: &mut ResponseHead,
+    ) -> Result<Option<Received>, Malformed> {
+        // A head ends in a line feed: without a new one it is no use to parse again, however small the pieces come.
+        let new = &input[self.seen.min(input.len())..];
+        let is_first = self.seen == 0;
+        self.seen = input.len();
+        if !is_first && !new.contains(&b'\n') {
+            return if input.len() > MAX_HEAD {
+                Err(Malformed::HeadTooLarge)
+            } else {
+                Ok(None)
+            };
+        }
+        parse(
+            &input[..input.len().min(MAX_HEAD)],
+            input.len() > MAX_HEAD,
+            to_head,
+            into,
+        )
+    }
+}
+
+fn parse(
+    input: &[u8],
+    is_over: bool,
+    to_head: bool,
+    into: &mut ResponseHead,
+) -> Result<Option<Received>, Malformed> {
+    // httparse skips empty lines before the status line; behind another response they would be bytes of nobody.
+    if matches!(input.first(), Some(b'\r' | b'\n')) {
+        return Err(Malformed::StatusLine);
+    }
+    let mut storage = [const { MaybeUninit::<Header<'_>>::uninit() }; MAX_FIELDS];
+    let mut response = Response::new(&mut []);
+    let parsed = ParserConfig::default().parse_response_with_uninit_headers(
+        &mut response,
+        input,
+        &mut storage,
+    );
+    let head_len = match parsed {
+        Ok(Status::Complete(len)) => len,
+        Ok(Status::Partial) if is_over => return Err(Malformed::HeadTooLarge),
+        Ok(Status::Partial) => return Ok(None),
+        Err(error) => return Err(malformed(error)),
+    };
+    let head = &input[..head_len];
+    check_line_ends(head, response.headers)?;
+    let status = response
+        .code
+        .filter(|&code| code >= 100)
+        .ok_or(Malformed::StatusLine)?;
+    into.begin(status);
+    store(head, response.headers, into.fields_mut());
+    let said = Said::read(into.fields())?;
+    let is_http_11 = response.version == Some(1);
+    let (body, reusable) = said.meaning(is_http_11, status, to_head)?;
+    if body == BodyLength::None && !to_head && status != 304 {
+        // An informational response or a 204 must not have one (RFC 9110 section 8.6); it is not passed on.
+        into.fields_mut().remove(FieldId::ContentLength);
+    }
+    Ok(Some(Received {
+        head_len,
+        body,
+        reusable,
+    }))
+}
+
+/// The fields that decide where the body ends and whether the connection goes on.
+#[derive(Default)]
+struct Said {
+    length: Option<u64>,
+    chunked: bool,
+    close: bool,
+    keep_alive: bool,
+}
+
+impl Said {
+    fn read(fields: &Fields) -> Result<Said, Malformed> {
+        let mut said = Said::default();
+        for field in fields.iter() {
+            match field.id {
+                FieldId::ContentLength if said.length.is_some() => {
+                    return Err(Malformed::ContentLength);
+                }
+                FieldId::ContentLength => said.length = Some(content_length(field.value)?),
+                FieldId::TransferEncoding => {
+                    if said.chunked || !field.value.eq_ignore_ascii_case(b"chunked") {
+                        return Err(Malformed::TransferEncoding);
+                    }
+                    said.chunked = true;
+                }
+                FieldId::Connection => {
+                    for option in octets::list(field.value) {
+                        said.close |= option.eq_ignore_ascii_case(b"close");
+                        said.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+                    }
+                }
+                _ => {}
+            }
+        }
+        if said.length.is_some() && said.chunked {
+            return Err(Malformed::TwoLengths);
+        }
+        Ok(said)
+    }
+
+    /// The length of the body by RFC 9112 section 6.3, and whether the connection persists by section 9.3.
+    fn meaning(
+        &self,
+        is_http_11: bool,
+        status: u16,
+        to_head: bool,
+    ) -> Result<(BodyLength, bool), Malformed> {
+        let is_bare = status < 200 || status == 204;
+        if self.chunked && (is_bare || !is_http_11) {
+            return Err(Malformed::TransferEncoding);
+        }
+        let persists = !self.close && (is_http_11 || self.keep_alive);
+        if is_bare || to_head || status == 304 {
+            // A length that cannot be meant leaves open what the server will send: take the answer, not the connection.
+            let is_plain = !is_bare || self.length.unwrap_or(0) == 0;
+            return Ok((BodyLength::None, persists && is_plain));
+        }
+        Ok(match (self.chunked, self.length) {
+            (true, _) => (BodyLength::Chunked, persists),
+            (false, Some(length)) => (BodyLength::Length(length), persists),
+            (false, None) => (BodyLength::UntilClose, false),
+        })
+    }
+}
+
+/// One plain decimal number: no sign, no list, no space (RFC 9112 section 6.3, rule 5).
+fn content_length(value: &[u8]) -> Result<u64, Malformed> {
+    if value.is_empty() || value.len() > 19 || !value.iter().all(u8::is_ascii_digit) {
+        return Err(Malformed::ContentLength);
+    }
+    Ok(value
+        .iter()
+        .fold(0, |length, digit| length * 10 + u64::from(digit - b'0')))
+}
+
+/// httparse takes a bare LF for the end of a line; a reader that does not would see another head.
+fn check_line_ends(head: &[u8], fields: &[Header<'_>]) -> Result<(), Malformed> {
+    let mut starts = fields
+        .iter()
+        .map(|field| range(head, field.name.as_bytes()).start);
+    let ends_in_crlf = |start: usize| head[..start].ends_with(b"\r\n");
+    if starts.all(ends_in_crlf) && head.ends_with(b"\r\n\r\n") {
+        Ok(())
+    } else {
+        Err(Malformed::LineEnd)
+    }
+}
+
+/// Copies the head in one go and makes fields of its ranges.
+fn store(head: &[u8], parsed: &[Header<'_>], fields: &mut Fields) {
+    fields.buffer().extend_from_slice(head);
+    for field in parsed {
+        fields.push_stored(range(head, field.name.as_bytes()), range(head, field.value));
+    }
+}
+
+/// Where `part`, which httparse cut out of `whole`, stands in it.
+fn range(whole: &[u8], part: &[u8]) -> Range<usize> {
+    let start = part.as_ptr().addr() - whole.as_ptr().addr();
+    start..start + part.len()
+}
+
+fn malformed(error: Error) -> Malformed {
+    match error {
+        Error::HeaderName => Malformed::FieldName,
+        Error::HeaderValue => Malformed::FieldValue,
+        Error::NewLine => Malformed::LineEnd,
+        Error::Status | Error::Token => Malformed::StatusLine,
+        Error::TooManyHeaders => Malformed::TooManyFields,
+        Error::Version => Malformed::Version,
+    }
+}
+
+#[cfg(test)]
+mod tests;

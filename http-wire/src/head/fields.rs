@@ -1,0 +1,336 @@
+//! The fields of a head and the byte buffer that holds them.
+//! Values go in as bytes and are checked on the way; they come out as slices of the buffer.
+//! Removing or replacing a field leaves its old bytes behind: a head lives for one message, so they are never reclaimed.
+
+use super::field_id::FieldId;
+use crate::octets;
+use std::ops::Range;
+
+/// Largest buffer of one head, far above every head limit; it keeps ranges inside `u32`.
+const MAX_BYTES: usize = 16 * 1024 * 1024;
+
+/// Why something cannot stand in a head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Invalid {
+    /// A field name or method is not a token.
+    Name,
+    /// A field value holds a control byte.
+    Value,
+    /// A path, query or authority holds a byte that would end or change it.
+    Target,
+    /// The head would outgrow its buffer (16 MiB).
+    TooLarge,
+}
+
+impl std::fmt::Display for Invalid {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Invalid::Name => "name is not a token",
+            Invalid::Value => "value holds a control byte",
+            Invalid::Target => "path, query or authority holds an illegal byte",
+            Invalid::TooLarge => "head is too large",
+        })
+    }
+}
+
+impl std::error::Error for Invalid {}
+
+/// How a field is asked for: by id or by name in any case. A well-known name becomes its id.
+#[derive(Clone, Copy, Debug)]
+pub enum Key<'a> {
+    /// A well-known field.
+    Id(FieldId),
+    /// Any other field.
+    Name(&'a str),
+}
+
+impl From<FieldId> for Key<'_> {
+    fn from(id: FieldId) -> Self {
+        Key::Id(id)
+    }
+}
+
+impl<'a> From<&'a str> for Key<'a> {
+    fn from(name: &'a str) -> Self {
+        match FieldId::of(name) {
+            FieldId::Other => Key::Name(name),
+            id => Key::Id(id),
+        }
+    }
+}
+
+/// One field as it stands in the head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Field<'a> {
+    /// Its id, [`FieldId::Other`] if the name is not well known.
+    pub id: FieldId,
+    /// Its name, a lower-case token.
+    pub name: &'a [u8],
+    /// Its value, without white space around it.
+    pub value: &'a [u8],
+}
+
+/// A range of the head's buffer.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Span {
+    start: u32,
+    end: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    id: FieldId,
+    name: Span,
+    value: Span,
+    /// Used inside one removal only.
+    doomed: bool,
+}
+
+/// The fields of a head, in order.
+#[derive(Clone, Default)]
+pub struct Fields {
+    bytes: Vec<u8>,
+    entries: Vec<Entry>,
+}
+
+impl Fields {
+    /// Number of fields.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// True without any field.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// All fields in order.
+    pub fn iter(&self) -> impl Iterator<Item = Field<'_>> {
+        self.entries.iter().map(|entry| Field {
+            id: entry.id,
+            name: self.slice(entry.name),
+            value: self.slice(entry.value),
+        })
+    }
+
+    /// The first value of a field.
+    pub fn get<'k>(&self, key: impl Into<Key<'k>>) -> Option<&[u8]> {
+        self.get_all(key).next()
+    }
+
+    /// All values of a field, in order.
+    pub fn get_all<'k>(&self, key: impl Into<Key<'k>>) -> impl Iterator<Item = &[u8]> {
+        let key = key.into();
+        self.entries
+            .iter()
+            .filter(move |entry| self.is(entry, key))
+            .map(|entry| self.slice(entry.value))
+    }
+
+    /// True when the head has the field.
+    pub fn contains<'k>(&self, key: impl Into<Key<'k>>) -> bool {
+        self.get(key).is_some()
+    }
+
+    /// Adds a field behind all others; those of the same name stay. White space around `value` is dropped.
+    pub fn append<'k>(&mut self, key: impl Into<Key<'k>>, value: &[u8]) -> Result<(), Invalid> {
+        match key.into() {
+            Key::Id(id) => self.push(id.name().unwrap_or("").as_bytes(), value),
+            Key::Name(name) => self.push(name.as_bytes(), value),
+        }
+    }
+
+    /// The same for a name in bytes, in any case.
+    pub fn push(&mut self, name: &[u8], value: &[u8]) -> Result<(), Invalid> {
+        let value = octets::trim(value);
+        if !octets::is_token(name) {
+            return Err(Invalid::Name);
+        }
+        if !octets::is_value(value) {
+            return Err(Invalid::Value);
+        }
+        self.reserve(name.len() + value.len())?;
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(name);
+        self.bytes.extend_from_slice(value);
+        let border = start + name.len();
+        self.push_stored(start..border, border..self.bytes.len());
+        Ok(())
+    }
+
+    /// Puts one field in the place of all of that name.
+    pub fn set<'k>(&mut self, key: impl Into<Key<'k>>, value: &[u8]) -> Result<(), Invalid> {
+        let key = key.into();
+        let before = self.entries.len();
+        self.append(key, value)?;
+        self.doom(key);
+        self.entries[before].doomed = false;
+        self.sweep();
+        Ok(())
+    }
+
+    /// Removes every field of that name; true if there was one.
+    pub fn remove<'k>(&mut self, key: impl Into<Key<'k>>) -> bool {
+        self.doom(key.into());
+        self.sweep()
+    }
+
+    // === for the other files of this crate ===
+
+    /// Drops all fields and bytes, keeps the capacity.
+    pub(crate) fn clear(&mut self) {
+        self.bytes.clear();
+        self.entries.clear();
+    }
+
+    /// The bytes of a range that this head gave out.
+    pub(crate) fn slice(&self, span: Span) -> &[u8] {
+        &self.bytes[span.start as usize..span.end as usize]
+    }
+
+    /// The text of a range that holds ASCII alone: method, path, query, host, authority.
+    pub(crate) fn text(&self, span: Span) -> &str {
+        std::str::from_utf8(self.slice(span)).expect("checked to be ASCII when it was stored")
+    }
+
+    /// Stores bytes that the caller has checked.
+    pub(crate) fn store(&mut self, bytes: &[u8]) -> Result<Span, Invalid> {
+        self.reserve(bytes.len())?;
+        let start = self.mark();
+        self.bytes.extend_from_slice(bytes);
+        Ok(self.since(start))
+    }
+
+    /// Stores a lower-case copy of a part of a range.
+    pub(crate) fn store_lower(&mut self, of: Span, part: Range<usize>) -> Result<Span, Invalid> {
+        self.reserve(part.len())?;
+        let start = self.mark();
+        let offset = of.start as usize;
+        self.bytes
+            .extend_from_within(offset + part.start..offset + part.end);
+        self.bytes[start as usize..].make_ascii_lowercase();
+        Ok(self.since(start))
+    }
+
+    /// The range of the first value of a field, and whether there are more.
+    pub(crate) fn span(&self, id: FieldId) -> (Option<Span>, bool) {
+        let mut spans = self
+            .entries
+            .iter()
+            .filter(|entry| entry.id == id)
+            .map(|entry| entry.value);
+        (spans.next(), spans.next().is_some())
+    }
+
+    /// Makes room for `len` more bytes, or refuses: what follows with [`Fields::buffer`] may add no more than that.
+    pub(crate) fn reserve(&mut self, len: usize) -> Result<(), Invalid> {
+        if len > MAX_BYTES - self.bytes.len() {
+            return Err(Invalid::TooLarge);
+        }
+        self.bytes.reserve(len);
+        Ok(())
+    }
+
+    /// Where the next byte goes.
+    pub(crate) fn mark(&self) -> u32 {
+        self.bytes.len() as u32
+    }
+
+    /// What was written since `start`.
+    pub(crate) fn since(&self, start: u32) -> Span {
+        Span {
+            start,
+            end: self.mark(),
+        }
+    }
+
+    /// The buffer, for writing checked bytes in place behind [`Fields::mark`].
+    pub(crate) fn buffer(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+
+    /// Makes a field of two ranges of the buffer whose bytes the caller has checked; the name gets its lower case in place.
+    pub(crate) fn push_stored(&mut self, name: Range<usize>, value: Range<usize>) {
+        let lower = &mut self.bytes[name.clone()];
+        lower.make_ascii_lowercase();
+        let id = FieldId::of_lower(lower);
+        let span = |range: Range<usize>| Span {
+            start: range.start as u32,
+            end: range.end as u32,
+        };
+        self.entries.push(Entry {
+            id,
+            name: span(name),
+            value: span(value),
+            doomed: false,
+        });
+    }
+
+    /// The ids of all fields in order.
+    pub(super) fn ids(&self) -> impl Iterator<Item = FieldId> {
+        self.entries.iter().map(|entry| entry.id)
+    }
+
+    /// Marks the fields whose id `is_doomed` names; [`Fields::sweep`] removes them.
+    pub(super) fn doom_ids(&mut self, is_doomed: impl Fn(FieldId) -> bool) {
+        for entry in &mut self.entries {
+            entry.doomed |= is_doomed(entry.id);
+        }
+    }
+
+    /// The value of the field at `index` together with the id there.
+    pub(super) fn at(&self, index: usize) -> (FieldId, Span) {
+        (self.entries[index].id, self.entries[index].value)
+    }
+
+    /// Marks every field that one list value of this head (`names`) names and `may_go` lets go.
+    pub(super) fn doom_named(&mut self, names: Span, may_go: impl Fn(FieldId, &[u8]) -> bool) {
+        let Fields { bytes, entries } = self;
+        let slice = |span: Span| &bytes[span.start as usize..span.end as usize];
+        for named in octets::list(slice(names)) {
+            for entry in entries.iter_mut() {
+                let name = slice(entry.name);
+                entry.doomed |= name.eq_ignore_ascii_case(named) && may_go(entry.id, name);
+            }
+        }
+    }
+
+    /// Removes the marked fields; true if there was one.
+    pub(super) fn sweep(&mut self) -> bool {
+        let before = self.entries.len();
+        self.entries.retain(|entry| !entry.doomed);
+        self.entries.len() != before
+    }
+
+    fn doom(&mut self, key: Key<'_>) {
+        for index in 0..self.entries.len() {
+            let is_doomed = self.is(&self.entries[index], key);
+            self.entries[index].doomed |= is_doomed;
+        }
+    }
+
+    fn is(&self, entry: &Entry, key: Key<'_>) -> bool {
+        match key {
+            Key::Id(id) => entry.id == id,
+            Key::Name(name) => {
+                entry.id == FieldId::Other
+                    && self.slice(entry.name).eq_ignore_ascii_case(name.as_bytes())
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Fields {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        f.debug_map()
+            .entries(
+                self.iter()
+                    .map(|field| (text(field.name), text(field.value))),
+            )
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,229 @@
+//! The head of a request: method, target in its canonical form, fields.
+//! `begin` and `fields_mut` fill it, `canonical::read` gives it host, path and query; after that the same path and query
+//! are matched, authorised and forwarded.
+
+use super::fields::{Fields, Invalid, Span};
+use crate::octets;
+
+/// The version a message came with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Version {
+    /// HTTP/1.0
+    Http10,
+    /// HTTP/1.1
+    #[default]
+    Http11,
+    /// HTTP/2
+    Http2,
+}
+
+/// The head of one request.
+///
+/// `Host` is not among the fields once the target has been read: [`RequestHead::authority`] is what goes upstream in its place
+/// and [`RequestHead::host`] is what routes.
+#[derive(Clone, Debug, Default)]
+pub struct RequestHead {
+    fields: Fields,
+    version: Version,
+    method: Span,
+    path: Span,
+    query: Option<Span>,
+    host: Span,
+    authority: Span,
+}
+
+impl RequestHead {
+    /// An empty head.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Forgets everything, keeps the capacity.
+    pub fn clear(&mut self) {
+        self.fields.clear();
+        let empty = Span::default();
+        (self.method, self.path, self.host, self.authority) = (empty, empty, empty, empty);
+        self.query = None;
+        self.version = Version::default();
+    }
+
+    /// Clears the head and starts a new one. The method is a token; methods have a case (RFC 9110 section 9.1).
+    pub fn begin(&mut self, method: &str, version: Version) -> Result<(), Invalid> {
+        self.clear();
+        if !octets::is_token(method.as_bytes()) {
+            return Err(Invalid::Name);
+        }
+        self.method = self.fields.store(method.as_bytes())?;
+        self.version = version;
+        Ok(())
+    }
+
+    /// The method, as sent.
+    pub fn method(&self) -> &str {
+        self.fields.text(self.method)
+    }
+
+    /// True for methods that may be sent twice with the effect of once (RFC 9110 section 9.2.2).
+    pub fn is_idempotent(&self) -> bool {
+        matches!(
+            self.method(),
+            "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE"
+        )
+    }
+
+    /// The version that the client spoke.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// The canonical path: starts with `/`, or is `*`. Empty until the target has been read.
+    pub fn path(&self) -> &str {
+        self.fields.text(self.path)
+    }
+
+    /// What stood behind the `?`, byte for byte; `None` without `?`.
+    pub fn query(&self) -> Option<&str> {
+        self.query.map(|query| self.fields.text(query))
+    }
+
+    /// The host that routes: lower case, without port and trailing dot; an IPv6 address in brackets.
+    /// Empty only for HTTP/1.0 without a host.
+    pub fn host(&self) -> &str {
+        self.fields.text(self.host)
+    }
+
+    /// What goes upstream as `Host`: the authority as the client wrote it, with its port, unless it was replaced.
+    pub fn authority(&self) -> &str {
+        self.fields.text(self.authority)
+    }
+
+    /// The fields.
+    pub fn fields(&self) -> &Fields {
+        &self.fields
+    }
+
+    /// The fields, to be changed.
+    pub fn fields_mut(&mut self) -> &mut Fields {
+        &mut self.fields
+    }
+
+    /// Replaces the path: it starts with `/` and holds no control byte, space, `?` or `#`.
+    /// It is forwarded as given: a rewrite is not normalised again.
+    pub fn set_path(&mut self, path: &str) -> Result<(), Invalid> {
+        let is_legal = |&byte: &u8| octets::is_target(byte) && byte != b'?';
+        if !path.starts_with('/') || !path.as_bytes().iter().all(is_legal) {
+            return Err(Invalid::Target);
+        }
+        self.path = self.fields.store(path.as_bytes())?;
+        Ok(())
+    }
+
+    /// Replaces the query, without its `?`; `None` removes it.
+    pub fn set_query(&mut self, query: Option<&str>) -> Result<(), Invalid> {
+        self.query = match query {
+            Some(query) if query.as_bytes().iter().all(|&byte| octets::is_target(byte)) => {
+                Some(self.fields.store(query.as_bytes())?)
+            }
+            Some(_) => return Err(Invalid::Target),
+            None => None,
+        };
+        Ok(())
+    }
+
+    /// Replaces what goes upstream as `Host`. The host that routed stays.
+    pub fn set_authority(&mut self, authority: &str) -> Result<(), Invalid> {
+        let is_legal = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~:[]".contains(byte);
+        if authority.is_empty() || !authority.as_bytes().iter().all(is_legal) {
+            return Err(Invalid::Target);
+        }
+        self.authority = self.fields.store(authority.as_bytes())?;
+        Ok(())
+    }
+
+    /// Method, path, query and authority as bytes, for writing them out.
+    pub(crate) fn line(&self) -> Line<'_> {
+        Line {
+            method: self.fields.slice(self.method),
+            path: self.fields.slice(self.path),
+            query: self.query.map(|query| self.fields.slice(query)),
+            authority: self.fields.slice(self.authority),
+        }
+    }
+
+    /// Takes the reading of `canonical`, which has checked every byte of it.
+    pub(crate) fn set_target(&mut self, target: CanonicalTarget) {
+        self.path = target.path;
+        self.query = target.query;
+        self.host = target.host;
+        self.authority = target.authority;
+    }
+}
+
+/// What a request line and the `Host` field say.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Line<'a> {
+    pub(crate) method: &'a [u8],
+    pub(crate) path: &'a [u8],
+    pub(crate) query: Option<&'a [u8]>,
+    pub(crate) authority: &'a [u8],
+}
+
+/// The ranges that `canonical` wrote into the head's buffer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CanonicalTarget {
+    pub(crate) path: Span,
+    pub(crate) query: Option<Span>,
+    pub(crate) host: Span,
+    pub(crate) authority: Span,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_method_is_a_token_and_keeps_its_case() {
+        let mut head = RequestHead::new();
+        head.begin("Get", Version::Http11).expect("a token");
+        assert_eq!(head.method(), "Get");
+        assert!(!head.is_idempotent());
+        for bad in ["", "GET /", "G\r\nT"] {
+            assert_eq!(head.begin(bad, Version::Http11), Err(Invalid::Name));
+        }
+    }
+
+    #[test]
+    fn rewriting_refuses_what_would_change_the_request_line() {
+        let mut head = RequestHead::new();
+        head.begin("GET", Version::Http11).expect("a token");
+        for bad in ["", "x", "/a b", "/a?b", "/a#b", "/a\r\n", "/ä"] {
+            assert_eq!(head.set_path(bad), Err(Invalid::Target), "{bad:?}");
+        }
+        for bad in ["a b", "a#b", "a\n", "ä"] {
+            assert_eq!(head.set_query(Some(bad)), Err(Invalid::Target), "{bad:?}");
+        }
+        for bad in ["", "a b", "a/b", "u@h", "a,b", "a\r\n"] {
+            assert_eq!(head.set_authority(bad), Err(Invalid::Target), "{bad:?}");
+        }
+        head.set_path("/v2/a%20b").expect("legal path");
+        head.set_query(Some("x=?/")).expect("legal query");
+        head.set_authority("[::1]:80").expect("legal authority");
+        assert_eq!(
+            (head.path(), head.query(), head.authority()),
+            ("/v2/a%20b", Some("x=?/"), "[::1]:80")
+        );
+        head.set_query(None).expect("removing is always legal");
+        assert_eq!(head.query(), None);
+    }
+
+    #[test]
+    fn begin_forgets_the_request_before() {
+        let mut head = RequestHead::new();
+        head.begin("GET", Version::Http10).expect("a token");
+        head.set_path("/a").expect("legal path");
+        head.fields_mut().append("x", b"1").expect("legal field");
+        head.begin("PUT", Version::Http11).expect("a token");
+        assert_eq!((head.path(), head.host(), head.fields().len()), ("", "", 0));
+        assert_eq!(head.version(), Version::Http11);
+    }
+}
