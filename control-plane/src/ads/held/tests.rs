@@ -1,0 +1,232 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::ads::testing::{cluster, served};
+
+const TY: ResourceType = ResourceType::Cluster;
+
+fn wildcard() -> Subscription {
+    let mut subscription = Subscription::default();
+    subscription.update(TY, &[], &[]);
+    subscription
+}
+
+fn named(names: &[&str]) -> Subscription {
+    let mut subscription = Subscription::default();
+    subscription.update(
+        TY,
+        &names
+            .iter()
+            .map(|name| (*name).to_owned())
+            .collect::<Vec<_>>(),
+        &[],
+    );
+    subscription
+}
+
+fn names(content: &Content) -> Vec<&str> {
+    content
+        .changed
+        .iter()
+        .map(|resource| &**resource.name())
+        .collect()
+}
+
+#[test]
+fn a_wildcard_is_answered_even_if_there_is_nothing_and_only_once() {
+    let (mut held, all, nothing) = (Held::new(TY), wildcard(), served([]));
+    held.ask_all();
+    assert!(held.has_pending(&all, &nothing, Part::Additions));
+    assert!(held.send(&all, &nothing, Part::Additions, "1").is_some());
+    held.acknowledge("1");
+    assert!(!held.has_pending(&all, &nothing, Part::Additions));
+}
+
+#[test]
+fn a_name_that_does_not_exist_is_answered_and_sent_once_it_is_made() {
+    let (mut held, one) = (Held::new(TY), named(&["a"]));
+    held.ask(&"a".into());
+    let content = held.send(&one, &served([]), Part::Additions, "1").unwrap();
+    assert_eq!(content.removed, ["a".into()]);
+    held.acknowledge("1");
+    let content = held
+        .send(&one, &served([cluster("a", 1)]), Part::Additions, "2")
+        .unwrap();
+    assert_eq!(names(&content), ["a"]);
+}
+
+#[test]
+fn a_name_that_is_asked_for_again_is_sent_again_although_it_did_not_change() {
+    let (mut held, one, target) = (Held::new(TY), named(&["a"]), served([cluster("a", 1)]));
+    held.ask(&"a".into());
+    held.send(&one, &target, Part::Additions, "1").unwrap();
+    held.acknowledge("1");
+    assert!(!held.has_pending(&one, &target, Part::Additions));
+    held.ask(&"a".into());
+    assert_eq!(
+        names(&held.send(&one, &target, Part::Additions, "2").unwrap()),
+        ["a"]
+    );
+}
+
+#[test]
+fn what_is_removed_and_made_again_with_the_same_content_is_sent_again() {
+    let (mut held, all, there) = (Held::new(TY), wildcard(), served([cluster("a", 1)]));
+    held.send(&all, &there, Part::Additions, "1").unwrap();
+    held.acknowledge("1");
+    let content = held.send(&all, &served([]), Part::Removals, "2").unwrap();
+    assert_eq!(content.removed, ["a".into()]);
+    held.acknowledge("2");
+    assert_eq!(
+        names(&held.send(&all, &there, Part::Additions, "3").unwrap()),
+        ["a"]
+    );
+}
+
+#[test]
+fn what_was_refused_is_not_sent_again_until_it_changes_and_its_neighbours_are() {
+    let (mut held, all) = (Held::new(TY), wildcard());
+    let target = served([cluster("bad", 1), cluster("good", 1)]);
+    held.send(&all, &target, Part::Additions, "1").unwrap();
+    assert!(held.refuse("1", "Error adding cluster bad: no"));
+    assert_eq!(
+        names(&held.send(&all, &target, Part::Additions, "2").unwrap()),
+        ["good"]
+    );
+    held.acknowledge("2");
+    assert!(held.has_refused() && !held.has_pending(&all, &target, Part::Additions));
+    let mended = served([cluster("bad", 2), cluster("good", 1)]);
+    assert_eq!(
+        names(&held.send(&all, &mended, Part::Additions, "3").unwrap()),
+        ["bad"]
+    );
+    held.acknowledge("3");
+    assert!(!held.has_refused());
+}
+
+#[test]
+fn a_refusal_that_names_nobody_stops_the_whole_response() {
+    let (mut held, all, target) = (
+        Held::new(TY),
+        wildcard(),
+        served([cluster("x1", 1), cluster("x2", 1)]),
+    );
+    held.send(&all, &target, Part::Additions, "1").unwrap();
+    held.refuse("1", "something is wrong");
+    assert!(!held.has_pending(&all, &target, Part::Additions));
+    let changed = served([cluster("x1", 1), cluster("x2", 2)]);
+    assert_eq!(
+        names(&held.send(&all, &changed, Part::Additions, "2").unwrap()),
+        ["x2"]
+    );
+}
+
+#[test]
+fn a_stale_nonce_says_nothing() {
+    let (mut held, all, target) = (Held::new(TY), wildcard(), served([cluster("a", 1)]));
+    held.send(&all, &target, Part::Additions, "2").unwrap();
+    assert!(!held.acknowledge("1") && !held.refuse("1", "a"));
+    assert!(held.is_in_flight() && !held.has_refused());
+}
+
+#[test]
+fn a_client_that_comes_back_gets_only_what_differs() {
+    let (mut held, all) = (Held::new(TY), wildcard());
+    let target = served([cluster("same", 1), cluster("changed", 2), cluster("new", 1)]);
+    let versions =
+        |resource: Arc<Resource>| (resource.name().to_string(), resource.version().to_string());
+    held.holds_initially(&HashMap::from([
+        versions(cluster("same", 1)),
+        versions(cluster("changed", 1)),
+        versions(cluster("gone", 1)),
+    ]));
+    assert_eq!(
+        names(&held.send(&all, &target, Part::Additions, "1").unwrap()),
+        ["changed", "new"]
+    );
+    held.acknowledge("1");
+    assert_eq!(
+        held.send(&all, &target, Part::Removals, "2")
+            .unwrap()
+            .removed,
+        ["gone".into()]
+    );
+}
+
+#[derive(Clone, Debug)]
+enum Event {
+    Target(Vec<(u8, u8)>),
+    Send(bool),
+    Ack,
+    Nack(u8),
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        proptest::collection::btree_map(0u8..5, 0u8..3, 0..5)
+            .prop_map(|content| Event::Target(content.into_iter().collect())),
+        any::<bool>().prop_map(Event::Send),
+        Just(Event::Ack),
+        (0u8..5).prop_map(Event::Nack),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(500))]
+    /// A client that drops refused responses as a whole, and otherwise does as it is told, ends with the target, less
+    /// the versions that it refused.
+    #[test]
+    fn whatever_happens_on_the_way_the_client_ends_with_what_it_is_to_be_served(events in proptest::collection::vec(event(), 0..40)) {
+        let (mut held, all) = (Held::new(TY), wildcard());
+        held.ask_all();
+        let mut client: BTreeMap<Arc<str>, Version> = BTreeMap::new();
+        let mut refused: Vec<(Arc<str>, Version)> = Vec::new();
+        let mut target = served([]);
+        let mut sent: Option<(String, Content)> = None;
+        let mut nonce = 0;
+        let drain = [Event::Ack, Event::Send(true), Event::Ack, Event::Send(false), Event::Ack];
+        for event in events.into_iter().chain(drain.iter().cycle().take(60).cloned()) {
+            match event {
+                Event::Target(content) => target = served(content.iter().map(|(name, content)| cluster(&format!("c{name}"), *content))),
+                Event::Send(additions) if sent.is_none() => {
+                    let part = if additions { Part::Additions } else { Part::Removals };
+                    let pending = held.has_pending(&all, &target, part);
+                    nonce += 1;
+                    sent = held.send(&all, &target, part, &nonce.to_string()).map(|content| (nonce.to_string(), content));
+                    prop_assert_eq!(pending, sent.is_some());
+                    for resource in sent.iter().flat_map(|(_, content)| &content.changed) {
+                        let known = (resource.name().clone(), resource.version().clone());
+                        prop_assert!(!refused.contains(&known), "refused content was sent again");
+                        prop_assert_ne!(client.get(resource.name()), Some(resource.version()));
+                    }
+                }
+                Event::Ack => if let Some((nonce, content)) = sent.take() {
+                    prop_assert!(held.acknowledge(&nonce));
+                    for resource in content.changed {
+                        refused.retain(|(name, _)| name != resource.name());
+                        client.insert(resource.name().clone(), resource.version().clone());
+                    }
+                    for name in content.removed {
+                        refused.retain(|(refused, _)| *refused != name);
+                        client.remove(&name);
+                    }
+                },
+                Event::Nack(bad) => if let Some((nonce, content)) = sent.take_if(|(_, content)| !content.changed.is_empty()) {
+                    let name = format!("c{bad}");
+                    prop_assert!(held.refuse(&nonce, &name));
+                    let named = content.changed.iter().any(|resource| **resource.name() == *name);
+                    for resource in content.changed.iter().filter(|resource| !named || **resource.name() == *name) {
+                        refused.retain(|(name, _)| name != resource.name());
+                        refused.push((resource.name().clone(), resource.version().clone()));
+                    }
+                },
+                Event::Send(_) => {}
+            }
+        }
+        for resource in target.snapshot().set(TY).values() {
+            let known = (resource.name().clone(), resource.version().clone());
+            prop_assert!(client.get(resource.name()) == Some(resource.version()) || refused.contains(&known));
+        }
+        prop_assert!(client.keys().all(|name| target.snapshot().get(TY, name).is_some()));
+    }
+}

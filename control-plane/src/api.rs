@@ -1,0 +1,118 @@
+//! The admin API: REST and JSON under `/v1`, every route on this page. Handlers are thin: read the request, ask the
+//! store, write the answer. What a write must pass is in `revision`; how it is repeated is in `write`.
+//!
+//! Every failure is an `application/problem+json` (`problem`), also those of the framework (`finish`).
+
+mod document;
+mod finish;
+mod precondition;
+mod problem;
+mod query;
+mod write;
+
+mod config;
+mod endpoints;
+mod fleets;
+mod nodes;
+mod openapi;
+mod process;
+mod revisions;
+mod route_order;
+mod slow_lane;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::DefaultBodyLimit;
+use axum::http::StatusCode;
+use axum::{Extension, Router, middleware};
+use tokio_util::sync::CancellationToken;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::timeout::TimeoutLayer;
+use utoipa::OpenApi as _;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::metrics::Metrics;
+use crate::snapshots::Snapshots;
+use crate::store::Store;
+
+use self::openapi::{ApiDoc, Document};
+use self::slow_lane::{clusters, listeners, routes as route_resources};
+
+/// Largest body of a request: 8 MiB.
+const BODY_MAX: usize = 8 * 1024 * 1024;
+/// Longest time from a request's head to its answer.
+const REQUEST_TIME: Duration = Duration::from_secs(10);
+
+/// What every handler may use.
+#[derive(Clone, Debug)]
+pub struct ApiState {
+    /// The database.
+    pub store: Arc<dyn Store>,
+    /// What clients are served now.
+    pub snapshots: Arc<Snapshots>,
+    /// The counters.
+    pub metrics: Arc<Metrics>,
+    /// Cancelled when the process is about to end: it is then no longer ready.
+    pub shutdown: CancellationToken,
+}
+
+/// The admin API as a service.
+pub fn router(state: ApiState) -> Router {
+    let (router, document) = routes().split_for_parts();
+    with_layers(router, &document, state)
+}
+
+/// What stands around every route, from the inside out.
+fn with_layers(
+    router: Router<ApiState>,
+    document: &utoipa::openapi::OpenApi,
+    state: ApiState,
+) -> Router {
+    router
+        .layer(Extension(Document::new(document)))
+        .layer(DefaultBodyLimit::max(BODY_MAX))
+        .layer(TimeoutLayer::with_status_code(
+            StatusCode::SERVICE_UNAVAILABLE,
+            REQUEST_TIME,
+        ))
+        .layer(CatchPanicLayer::new())
+        .layer(middleware::from_fn_with_state(
+            state.clone(),
+            finish::finish,
+        ))
+        .with_state(state)
+}
+
+/// Every route. One that is made in another way would be missing from the OpenAPI document.
+fn routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::with_openapi(ApiDoc::openapi())
+        .routes(routes!(fleets::list))
+        .routes(routes!(fleets::get))
+        .routes(routes!(config::get, config::put))
+        .routes(routes!(listeners::list))
+        .routes(routes!(listeners::get, listeners::put, listeners::delete))
+        .routes(routes!(clusters::list))
+        .routes(routes!(clusters::get, clusters::put, clusters::delete))
+        .routes(routes!(route_resources::list))
+        .routes(routes!(
+            route_resources::get,
+            route_resources::put,
+            route_resources::delete
+        ))
+        .routes(routes!(route_order::get))
+        .routes(routes!(endpoints::list))
+        .routes(routes!(endpoints::get, endpoints::put, endpoints::delete))
+        .routes(routes!(revisions::list))
+        .routes(routes!(revisions::get))
+        .routes(routes!(nodes::list))
+        .routes(routes!(nodes::get))
+        .routes(routes!(openapi::get))
+        .routes(routes!(process::healthz))
+        .routes(routes!(process::readyz))
+        .routes(routes!(process::metrics))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,174 @@
+//! Parameters of URLs. An unknown one is refused: ignoring `dry_run` where it is not supported would do what was not
+//! wanted.
+
+use axum::Json;
+use axum::extract::{FromRequestParts, Path as AxumPath};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::response::{IntoResponse, Response};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::model::text;
+
+use super::problem::{Kind, Problem, Result};
+
+/// The revision that an answer was made from.
+pub(super) const CONFIG_REVISION: HeaderName = HeaderName::from_static("config-revision");
+
+const LIMIT_DEFAULT: u32 = 100;
+const LIMIT_MAX: u32 = 1_000;
+
+/// Longest message of a revision.
+const MESSAGE_MAX: usize = 1_000;
+
+/// Which part of a list is asked for.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Paging {
+    /// How many items at most.
+    #[param(minimum = 1, maximum = 1000)]
+    pub(super) limit: Option<u32>,
+    /// Where to go on: `next_page_token` of the page before.
+    pub(super) page_token: Option<String>,
+}
+
+/// What is said of a write.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Saying {
+    /// What the author says of the new revision.
+    #[param(max_length = 1000)]
+    pub(super) message: Option<String>,
+}
+
+/// For URLs without parameters.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Nothing {}
+
+/// A part of a list.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct Page<T> {
+    /// The items, in a stable order.
+    pub(super) items: Vec<T>,
+    /// Where to go on; absent on the last page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) next_page_token: Option<String>,
+}
+
+impl Paging {
+    pub(super) fn limit(&self) -> Result<u32> {
+        match self.limit.unwrap_or(LIMIT_DEFAULT) {
+            limit @ 1..=LIMIT_MAX => Ok(limit),
+            _ => Err(Problem::new(
+                Kind::BadRequest,
+                format!("`limit` is 1 to {LIMIT_MAX}"),
+            )),
+        }
+    }
+
+    /// The name after which the page begins; empty for the first. Tokens are names: they stay good when what they name
+    /// is deleted.
+    pub(super) fn after(&self) -> Result<&str> {
+        let token = self.page_token.as_deref().unwrap_or_default();
+        if token.contains('\0') {
+            Err(bad_token())
+        } else {
+            Ok(token)
+        }
+    }
+}
+
+pub(super) fn bad_token() -> Problem {
+    Problem::new(
+        Kind::BadRequest,
+        "`page_token` is not one that a page has told",
+    )
+}
+
+impl<T> Page<T> {
+    /// Makes a page of one item more than asked for, which tells whether there is another page.
+    pub(super) fn new(mut items: Vec<T>, limit: u32, token: impl Fn(&T) -> String) -> Self {
+        let more = items.len() > limit as usize;
+        items.truncate(limit as usize);
+        let next_page_token = items.last().filter(|_| more).map(token);
+        Self {
+            items,
+            next_page_token,
+        }
+    }
+}
+
+impl Saying {
+    pub(super) fn message(&self) -> Result<&str> {
+        let message = self.message.as_deref().unwrap_or_default();
+        if message.len() > MESSAGE_MAX || message.chars().any(char::is_control) {
+            return Err(Problem::new(
+                Kind::BadRequest,
+                "`message` is at most 1000 bytes without control characters",
+            ));
+        }
+        Ok(message)
+    }
+}
+
+/// The variables of a path. The first is the fleet; a text that cannot be a fleet's name is a fleet that is not there.
+#[derive(Clone, Debug)]
+pub(super) struct PathOf<T>(pub(super) T);
+
+/// Types that a path's variables are read as.
+pub(super) trait Names {
+    fn fleet(&self) -> &str;
+}
+
+impl Names for String {
+    fn fleet(&self) -> &str {
+        self
+    }
+}
+
+impl<T> Names for (String, T) {
+    fn fleet(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<S: Send + Sync, T: Names + DeserializeOwned + Send> FromRequestParts<S> for PathOf<T> {
+    type Rejection = Response;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        state: &S,
+    ) -> std::result::Result<Self, Response> {
+        let AxumPath(names) = AxumPath::<T>::from_request_parts(parts, state)
+            .await
+            .map_err(IntoResponse::into_response)?;
+        match text::name(names.fleet()) {
+            Ok(()) => Ok(Self(names)),
+            Err(_) => Err(Problem::no_fleet(names.fleet()).into_response()),
+        }
+    }
+}
+
+/// An answer made from a revision.
+pub(super) fn at_revision(revision: u64, answer: impl IntoResponse) -> Response {
+    let mut response = answer.into_response();
+    response
+        .headers_mut()
+        .insert(CONFIG_REVISION, HeaderValue::from(revision));
+    response
+}
+
+/// JSON made from a revision.
+pub(super) fn json_at<T: Serialize>(revision: u64, value: T) -> Response {
+    at_revision(revision, Json(value))
+}
+
+/// The value of a header as text.
+pub(super) fn header_text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}

@@ -1,0 +1,169 @@
+//! How the slow lane is changed: read the head, decide, validate the result as a whole, commit if the head is still the
+//! same, else do it again. In: a decision, as a function of the state. Out: the revision that is current now.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use xds::node::ClientClass;
+use xds::snapshot::Snapshot;
+
+use crate::model::{Config, Problem as ModelProblem, ResourceId};
+use crate::revision::{Change, Draft, Validated, Verb};
+use crate::store::{Commit, StoreError};
+
+use super::ApiState;
+use super::problem::{FieldError, Kind, Problem, Result, code};
+
+/// Who writes, as long as nobody has to say who they are: the API is open on loopback only.
+const LOCAL: &str = "local";
+
+/// How often a write is tried. Each time somebody else's write has succeeded, so there is progress.
+const TRIES: u32 = 16;
+
+/// The state that a decision is made from.
+#[derive(Clone, Debug)]
+pub(super) struct Base {
+    /// The fleet's newest revision.
+    pub(super) revision: u64,
+    /// Its content.
+    pub(super) config: Arc<Config>,
+}
+
+/// What came out of a write.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    /// The fleet's newest revision: a new one, or the one before if nothing changed.
+    pub(super) revision: u64,
+    /// What changed.
+    pub(super) changes: Vec<Change>,
+}
+
+/// Where in the document that was sent a resource stands.
+pub(super) type Place<'p> = dyn Fn(&ResourceId) -> Option<String> + Send + Sync + 'p;
+
+/// The current state of a fleet.
+pub(super) async fn base(state: &ApiState, fleet: &str) -> Result<Base> {
+    let revision = state.store.fleet(fleet).await?.head;
+    Ok(Base {
+        revision,
+        config: state.store.config_at(fleet, revision).await?,
+    })
+}
+
+/// Changes the slow lane of a fleet. `decide` makes the next config from the current one, or says why not; it runs
+/// again whenever somebody else was faster, so its precondition always speaks of the state that is replaced.
+pub(super) async fn write(
+    state: &ApiState,
+    fleet: &str,
+    message: &str,
+    decide: impl Fn(&Base) -> Result<Config> + Send + Sync,
+    place: &Place<'_>,
+) -> Result<Outcome> {
+    for _ in 0..TRIES {
+        let base = base(state, fleet).await?;
+        let next = decide(&base)?;
+        if next == *base.config {
+            return Ok(Outcome {
+                revision: base.revision,
+                changes: Vec::new(),
+            });
+        }
+        let validated = validate(next, served(state, fleet), place).await?;
+        let commit = Commit {
+            fleet,
+            base: base.revision,
+            author: LOCAL,
+            message,
+            config: &validated,
+        };
+        match state.store.commit(commit).await {
+            Ok(revision) => {
+                state.metrics.commits.inc();
+                let changes = validated.changes(&base.config);
+                return Ok(Outcome {
+                    revision: revision.number,
+                    changes,
+                });
+            }
+            Err(StoreError::Moved) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(StoreError::Moved.into())
+}
+
+/// What clients of the fleet are served now, for its resources: most of them will be the same.
+fn served(state: &ApiState, fleet: &str) -> Vec<Snapshot> {
+    let watched = ClientClass::ALL.map(|class| state.snapshots.watch(fleet, class));
+    let watched = watched.into_iter().flatten();
+    watched
+        .map(|served| served.borrow().snapshot().clone())
+        .collect()
+}
+
+/// What is wrong with a config, but for the resources in `except`.
+pub(super) async fn faults(
+    config: Config,
+    except: &HashSet<ResourceId>,
+    place: &Place<'_>,
+) -> Vec<FieldError> {
+    let problems = match validated(config, Vec::new()).await {
+        Ok(Err(problems)) => problems,
+        Ok(Ok(_)) | Err(_) => Vec::new(),
+    };
+    let is_excepted = |problem: &ModelProblem| {
+        let resource = problem.resource.as_ref();
+        resource.is_some_and(|resource| except.contains(resource))
+    };
+    let problems = problems.into_iter().filter(|problem| !is_excepted(problem));
+    problems.map(|problem| told(problem, place)).collect()
+}
+
+async fn validate(config: Config, earlier: Vec<Snapshot>, place: &Place<'_>) -> Result<Validated> {
+    validated(config, earlier).await?.map_err(|problems| {
+        let errors = problems.into_iter().map(|problem| told(problem, place));
+        Problem::invalid(errors.collect())
+    })
+}
+
+/// Validating a large config takes long enough to hold other requests up, so it runs beside them.
+async fn validated(
+    config: Config,
+    earlier: Vec<Snapshot>,
+) -> Result<std::result::Result<Validated, Vec<ModelProblem>>> {
+    let validated = tokio::task::spawn_blocking(move || Draft::new(config).validate(&earlier));
+    validated.await.map_err(|error| {
+        tracing::error!(%error, "validation ended early");
+        Problem::bare(Kind::Internal)
+    })
+}
+
+/// A problem is told with a pointer into the document that was sent, if its resource stands in it.
+fn told(problem: ModelProblem, place: &Place<'_>) -> FieldError {
+    let pointer = problem
+        .resource
+        .as_ref()
+        .and_then(place)
+        .map(|place| place + &problem.pointer);
+    let detail = match (&pointer, problem.pointer.as_str()) {
+        (None, inside) if !inside.is_empty() => format!("{inside}: {}", problem.detail),
+        _ => problem.detail,
+    };
+    FieldError {
+        pointer,
+        resource: problem.resource.map(|id| id.to_string()),
+        code: code(problem.code),
+        detail,
+    }
+}
+
+impl Outcome {
+    /// The names of what changed in one way.
+    pub(super) fn names(&self, verb: Verb) -> Vec<String> {
+        self.changes
+            .iter()
+            .filter(|change| change.verb == verb)
+            .map(|change| change.id.to_string())
+            .collect()
+    }
+}

@@ -1,0 +1,159 @@
+//! Wires everything together and owns the order in which it starts and ends. In: settings. Out: a running control
+//! plane with the addresses it listens on.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_stream::wrappers::TcpListenerStream;
+use tokio_util::sync::CancellationToken;
+
+use crate::ads::AdsService;
+use crate::api::{self, ApiState};
+use crate::metrics::Metrics;
+use crate::nodes::Nodes;
+use crate::reconciler::Reconciler;
+use crate::settings::Settings;
+use crate::snapshots::Snapshots;
+use crate::store::Store;
+use crate::store::sql::{Database, SqlStore};
+
+/// How long requests that run may take to end once the process is told to.
+const GRACE: Duration = Duration::from_secs(5);
+/// How often xDS connections are probed, and how long an answer may take before one counts as dead.
+const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(10));
+
+/// A running control plane.
+#[derive(Debug)]
+pub struct App {
+    /// Where the admin API listens.
+    pub admin: SocketAddr,
+    /// Where proxies connect.
+    pub xds: SocketAddr,
+    store: Arc<dyn Store>,
+    shutdown: CancellationToken,
+    tasks: JoinSet<anyhow::Result<()>>,
+}
+
+impl App {
+    /// Opens the database, binds both ports and begins to serve.
+    ///
+    /// # Errors
+    /// Settings that are unsafe, a database that cannot be opened, a port that is taken.
+    pub async fn start(settings: &Settings) -> anyhow::Result<Self> {
+        settings.check()?;
+        let store: Arc<dyn Store> = Arc::new(SqlStore::open(&database(settings)?).await?);
+        let admin = bind("admin", settings.admin).await?;
+        let xds = bind("xds", settings.xds).await?;
+        let addresses = (admin.local_addr()?, xds.local_addr()?);
+        let (shutdown, metrics) = (CancellationToken::new(), Arc::new(Metrics::default()));
+        // A replica is a process: after a restart it is another one, and what the old one knew of its nodes is history.
+        let replica = uuid::Uuid::now_v7().to_string();
+        let (snapshots, nodes) = (
+            Arc::new(Snapshots::default()),
+            Nodes::new(replica.clone(), metrics.clone()),
+        );
+        let reconciler = Reconciler::new(store.clone(), snapshots.clone());
+        // Before the first stream: a fleet that is not known yet would be refused.
+        reconciler.reconcile().await?;
+        let ads = AdsService::new(snapshots.clone(), nodes.clone(), metrics.clone(), replica);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(running(reconciler.run(shutdown.clone())));
+        tasks.spawn(running(nodes.run(store.clone(), shutdown.clone())));
+        tasks.spawn(serve_xds(xds, ads, shutdown.clone()));
+        tasks.spawn(serve_admin(
+            admin,
+            ApiState {
+                store: store.clone(),
+                snapshots,
+                metrics,
+                shutdown: shutdown.clone(),
+            },
+        ));
+        Ok(Self {
+            admin: addresses.0,
+            xds: addresses.1,
+            store,
+            shutdown,
+            tasks,
+        })
+    }
+
+    /// Ends when a part of the control plane ends by itself, which none should.
+    pub async fn failed(&mut self) -> anyhow::Error {
+        match self.tasks.join_next().await {
+            Some(Ok(Err(error))) => error,
+            Some(Err(error)) => error.into(),
+            _ => anyhow::anyhow!("a part of the control plane ended by itself"),
+        }
+    }
+
+    /// Ends in order: no new requests, those that run may finish, then the database.
+    ///
+    /// # Errors
+    /// A part ended with one.
+    pub async fn stop(mut self) -> anyhow::Result<()> {
+        self.shutdown.cancel();
+        let ended = tokio::time::timeout(GRACE, async {
+            while let Some(task) = self.tasks.join_next().await {
+                task??;
+            }
+            anyhow::Ok(())
+        });
+        let ended = ended.await.unwrap_or_else(|_| {
+            tracing::warn!(
+                seconds = GRACE.as_secs(),
+                "requests that still ran were cut off"
+            );
+            Ok(())
+        });
+        self.tasks.shutdown().await;
+        self.store.close().await;
+        ended
+    }
+}
+
+async fn serve_admin(listener: TcpListener, state: ApiState) -> anyhow::Result<()> {
+    let shutdown = state.shutdown.clone();
+    axum::serve(listener, api::router(state))
+        .with_graceful_shutdown(shutdown.cancelled_owned())
+        .await?;
+    Ok(())
+}
+
+/// Streams of proxies never end by themselves, so they are not waited for: their clients come back elsewhere.
+async fn serve_xds(
+    listener: TcpListener,
+    ads: AdsService,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let server = tonic::transport::Server::builder()
+        .http2_keepalive_interval(Some(KEEP_ALIVE.0))
+        .http2_keepalive_timeout(Some(KEEP_ALIVE.1))
+        .tcp_nodelay(true)
+        .add_service(ads)
+        .serve_with_incoming(TcpListenerStream::new(listener));
+    shutdown.run_until_cancelled(server).await.transpose()?;
+    Ok(())
+}
+
+async fn running(part: impl Future<Output = ()>) -> anyhow::Result<()> {
+    part.await;
+    Ok(())
+}
+
+fn database(settings: &Settings) -> anyhow::Result<Database> {
+    match &settings.database {
+        Some(url) => Ok(url.parse().context("--database")?),
+        None => Ok(Database::Sqlite(settings.data_dir.join("signalbox.db"))),
+    }
+}
+
+async fn bind(port: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on --{port} {address}"))
+}

@@ -1,0 +1,33 @@
+//! The control plane: what operators manage, stored as revisions, served to fleets of proxies.
+//!
+//! ```text
+//!   operator ── REST ─► api ─► store ─► reconciler ─► snapshots ─► ads ══ xDS ══► proxies
+//!                         ▲                                         ║
+//!                         └────────────── nodes ◄──── ACK / NACK ◄══╝
+//! ```
+//!
+//! A module uses only modules listed above it; `app` alone knows all.
+
+// What a process is told at start, and what it counts.
+pub mod metrics;
+pub mod settings;
+
+// The operator's words, and the same in Envoy's.
+pub mod model;
+pub mod translate;
+
+// What may be stored, and where.
+pub mod revision;
+pub mod store;
+
+// What clients are served, and what they say to it.
+pub mod ads;
+pub mod nodes;
+pub mod reconciler;
+pub mod snapshots;
+
+// The admin API.
+pub mod api;
+
+// Everything together.
+pub mod app;

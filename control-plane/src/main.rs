@@ -1,0 +1,73 @@
+//! The program `signalbox`: reads the command line, starts the control plane, and ends it when it is told to.
+
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use control_plane::app::App;
+use control_plane::settings::{LogFormat, Settings};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// Control plane for fleets of proxies.
+#[derive(Parser)]
+#[command(name = "signalbox", version)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a control plane.
+    Serve(Box<Settings>),
+}
+
+fn main() -> ExitCode {
+    let Command::Serve(settings) = CommandLine::parse().command;
+    init_logging(settings.log_format);
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error.into()),
+    };
+    match runtime.block_on(serve(&settings)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+async fn serve(settings: &Settings) -> anyhow::Result<()> {
+    let (mut terminate, mut interrupt) = (
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::interrupt())?,
+    );
+    let mut app = App::start(settings).await?;
+    // For those who start this program and wait for it: the only line on stdout.
+    println!("signalbox ready admin={} xds={}", app.admin, app.xds);
+    let failure = tokio::select! {
+        _ = terminate.recv() => None,
+        _ = interrupt.recv() => None,
+        error = app.failed() => Some(error),
+    };
+    tracing::info!("ending");
+    app.stop().await?;
+    failure.map_or(Ok(()), Err)
+}
+
+fn init_logging(format: LogFormat) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => builder.init(),
+        LogFormat::Json => builder.json().init(),
+    }
+}
+
+fn fail(error: &anyhow::Error) -> ExitCode {
+    // The whole chain of causes in one line.
+    eprintln!("signalbox: {error:#}");
+    ExitCode::FAILURE
+}

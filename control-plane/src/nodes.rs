@@ -1,0 +1,231 @@
+//! Who is connected to this replica, what was sent to them and what they said to it. Streams write here, in memory; one
+//! loop brings what changed to the store in batches, where every replica reads it.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use xds::node::Node;
+use xds::type_url::ResourceType;
+
+use crate::metrics::Metrics;
+use crate::model::timestamp::Timestamp;
+use crate::store::Store;
+use crate::store::nodes::{NodeStatus, Refusal};
+
+/// How long changes are collected before they are written: a batch is one statement, however many nodes there are.
+const BATCH_PAUSE: Duration = Duration::from_millis(100);
+/// How often a replica says that it lives; the store takes it for dead after three times as long.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+
+/// The nodes of this replica.
+#[derive(Debug)]
+pub struct Nodes {
+    replica: String,
+    streams: AtomicU64,
+    table: Mutex<HashMap<NodeKey, Entry>>,
+    changed: Notify,
+    metrics: Arc<Metrics>,
+}
+
+type NodeKey = (String, String);
+
+#[derive(Debug)]
+struct Entry {
+    /// The newest stream of the node owns its entry.
+    stream: u64,
+    status: NodeStatus,
+    dirty: bool,
+}
+
+impl Nodes {
+    /// No nodes yet; `replica` names this process in the store.
+    pub fn new(replica: String, metrics: Arc<Metrics>) -> Arc<Self> {
+        let (streams, table, changed) = (AtomicU64::new(0), Mutex::default(), Notify::new());
+        Arc::new(Self {
+            replica,
+            streams,
+            table,
+            changed,
+            metrics,
+        })
+    }
+
+    /// Notes a new stream. The node counts as connected until the handle is dropped.
+    pub fn connect(self: &Arc<Self>, node: &Node) -> NodeHandle {
+        let stream = self.streams.fetch_add(1, Ordering::Relaxed);
+        let key = (node.fleet.clone(), node.id.clone());
+        let now = Timestamp::now();
+        let status = NodeStatus {
+            fleet: node.fleet.clone(),
+            id: node.id.clone(),
+            replica: self.replica.clone(),
+            connected: true,
+            class: node.class().as_str().to_owned(),
+            user_agent: user_agent(node),
+            zone: node.zone.clone(),
+            labels: node.labels.clone(),
+            connected_at: now,
+            sent_revision: None,
+            acked_revision: None,
+            refused: None,
+            updated_at: now,
+        };
+        self.table().insert(
+            key.clone(),
+            Entry {
+                stream,
+                status,
+                dirty: true,
+            },
+        );
+        self.metrics.nodes_connected.inc();
+        self.changed.notify_one();
+        NodeHandle {
+            nodes: self.clone(),
+            key,
+            stream,
+        }
+    }
+
+    /// Writes what changes to the store, and that this replica lives, until it is cancelled.
+    pub async fn run(self: Arc<Self>, store: Arc<dyn Store>, shutdown: CancellationToken) {
+        let mut heartbeat_due = Instant::now();
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                () = tokio::time::sleep_until(heartbeat_due) => {
+                    heartbeat_due = Instant::now() + HEARTBEAT;
+                    if let Err(error) = store.heartbeat(&self.replica).await {
+                        tracing::warn!(%error, "the heartbeat was not written");
+                    }
+                }
+                () = self.changed.notified() => {
+                    tokio::time::sleep(BATCH_PAUSE).await;
+                    self.flush(&*store).await;
+                }
+            }
+        }
+        self.flush(&*store).await;
+    }
+
+    async fn flush(&self, store: &dyn Store) {
+        let batch = self.take_dirty();
+        if batch.is_empty() {
+            return;
+        }
+        if let Err(error) = store.write_nodes(&self.replica, &batch).await {
+            tracing::warn!(%error, nodes = batch.len(), "node status was not written; it will be tried again");
+            self.put_back(&batch);
+        }
+    }
+
+    fn take_dirty(&self) -> Vec<NodeStatus> {
+        let mut table = self.table();
+        let dirty = table
+            .values_mut()
+            .filter_map(|entry| std::mem::take(&mut entry.dirty).then(|| entry.status.clone()));
+        let batch = dirty.collect();
+        // What is gone and written need not be remembered here.
+        table.retain(|_, entry| entry.status.connected);
+        batch
+    }
+
+    /// Marks as dirty what could not be written, unless something newer is there.
+    fn put_back(&self, batch: &[NodeStatus]) {
+        let mut table = self.table();
+        for status in batch {
+            let key = (status.fleet.clone(), status.id.clone());
+            let entry = table.entry(key).or_insert_with(|| Entry {
+                stream: u64::MAX,
+                status: status.clone(),
+                dirty: true,
+            });
+            entry.dirty = true;
+        }
+        self.changed.notify_one();
+    }
+
+    fn table(&self) -> MutexGuard<'_, HashMap<NodeKey, Entry>> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn user_agent(node: &Node) -> String {
+    match node.user_agent_version.as_str() {
+        "" => node.user_agent.clone(),
+        version => format!("{}/{version}", node.user_agent),
+    }
+}
+
+/// One stream's hold on its node's status.
+#[derive(Debug)]
+pub struct NodeHandle {
+    nodes: Arc<Nodes>,
+    key: NodeKey,
+    stream: u64,
+}
+
+impl NodeHandle {
+    /// Everything of this revision has been sent.
+    pub fn sent(&self, revision: u64) {
+        self.update(|status| {
+            let news = status.sent_revision != Some(revision);
+            status.sent_revision = Some(revision);
+            news
+        });
+    }
+
+    /// Everything of this revision has been acknowledged; what was refused before is history.
+    pub fn acknowledged(&self, revision: u64) {
+        self.update(|status| {
+            let news = status.acked_revision != Some(revision) || status.refused.is_some();
+            status.acked_revision = Some(revision);
+            status.refused = None;
+            news
+        });
+    }
+
+    /// Something of this revision was refused.
+    pub fn refused(&self, revision: u64, ty: ResourceType, message: String) {
+        self.update(|status| {
+            let type_url = ty.type_url().to_owned();
+            status.refused = Some(Refusal {
+                revision,
+                type_url,
+                message,
+                at: Timestamp::now(),
+            });
+            true
+        });
+    }
+
+    fn update(&self, change: impl FnOnce(&mut NodeStatus) -> bool) {
+        let mut table = self.nodes.table();
+        let Some(entry) = table
+            .get_mut(&self.key)
+            .filter(|entry| entry.stream == self.stream)
+        else {
+            return;
+        };
+        if change(&mut entry.status) {
+            entry.status.updated_at = Timestamp::now();
+            entry.dirty = true;
+            self.nodes.changed.notify_one();
+        }
+    }
+}
+
+impl Drop for NodeHandle {
+    fn drop(&mut self) {
+        self.nodes.metrics.nodes_connected.dec();
+        self.update(|status| {
+            status.connected = false;
+            true
+        });
+    }
+}

@@ -1,0 +1,146 @@
+//! What outlives the process: fleets, revisions, endpoints, and what nodes said. [`Store`] is one trait of coarse
+//! methods; [`sql::SqlStore`] implements it for SQLite and PostgreSQL. SQL stands in this folder alone.
+//! Not here: what may be stored (`revision` decides), and when it is read again (the reconciler does).
+
+pub mod error;
+pub mod nodes;
+pub mod sql;
+
+mod database;
+mod dialect;
+mod endpoints;
+mod fleets;
+mod listen;
+mod lock;
+mod revisions;
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+
+use crate::model::canonical::Hash;
+use crate::model::timestamp::Timestamp;
+use crate::model::{Config, Endpoints};
+use crate::revision::Validated;
+use crate::translate::FastLane;
+
+pub use self::error::{Result, StoreError};
+use self::nodes::NodeStatus;
+
+/// A set of proxies that serve the same config.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fleet {
+    /// Its name.
+    pub name: String,
+    /// Its newest revision; 0 before the first.
+    pub head: u64,
+    /// Grows with every change that a client of the fleet can see.
+    pub change_seq: u64,
+    /// When it was created.
+    pub created_at: Timestamp,
+}
+
+/// An immutable state of a fleet's slow lane.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Revision {
+    /// Its number: one more than that of the revision before.
+    pub number: u64,
+    /// The hash of its whole content.
+    pub hash: Hash,
+    /// Who committed it.
+    pub author: String,
+    /// What the author says of it; may be empty.
+    pub message: String,
+    /// When it was committed, by the database's clock.
+    pub created_at: Timestamp,
+}
+
+/// A revision to be stored.
+#[derive(Clone, Copy, Debug)]
+pub struct Commit<'a> {
+    /// The fleet.
+    pub fleet: &'a str,
+    /// The head that it was made from.
+    pub base: u64,
+    /// Who commits.
+    pub author: &'a str,
+    /// What the author says of it.
+    pub message: &'a str,
+    /// The content.
+    pub config: &'a Validated,
+}
+
+/// What a write of endpoints counts on.
+#[derive(Clone, Copy, Debug)]
+pub struct Expected {
+    /// The fleet's head, if what is written was judged by it.
+    pub head: Option<u64>,
+    /// The hash of the endpoints that are stored; `None` if none are.
+    pub hash: Option<Hash>,
+}
+
+/// The database, by what the rest of the program asks of it. Every write is one transaction.
+#[async_trait]
+pub trait Store: fmt::Debug + Send + Sync {
+    /// All fleets, by name.
+    async fn fleets(&self) -> Result<Vec<Fleet>>;
+
+    /// One fleet.
+    async fn fleet(&self, name: &str) -> Result<Fleet>;
+
+    /// The slow lane at a revision; revision 0 is empty.
+    async fn config_at(&self, fleet: &str, revision: u64) -> Result<Arc<Config>>;
+
+    /// Stores the next revision, if the head is still the one it was made from.
+    async fn commit(&self, commit: Commit<'_>) -> Result<Revision>;
+
+    /// One revision.
+    async fn revision(&self, fleet: &str, number: u64) -> Result<Revision>;
+
+    /// Revisions from the newest, those below `before` if it is given, `limit` at most.
+    async fn revisions(
+        &self,
+        fleet: &str,
+        before: Option<u64>,
+        limit: u32,
+    ) -> Result<Vec<Revision>>;
+
+    /// The endpoints of all clusters of a fleet.
+    async fn endpoints(&self, fleet: &str) -> Result<FastLane>;
+
+    /// The endpoints of one cluster, if any were put.
+    async fn endpoints_of(&self, fleet: &str, cluster: &str) -> Result<Option<Endpoints>>;
+
+    /// Stores the endpoints of a cluster.
+    async fn put_endpoints(
+        &self,
+        fleet: &str,
+        cluster: &str,
+        endpoints: &Endpoints,
+        expected: Expected,
+    ) -> Result<()>;
+
+    /// Deletes the endpoints of a cluster.
+    async fn delete_endpoints(&self, fleet: &str, cluster: &str, expected: Expected) -> Result<()>;
+
+    /// Writes what a replica knows of its nodes; each node stands in the list once. Nobody is told.
+    async fn write_nodes(&self, replica: &str, nodes: &[NodeStatus]) -> Result<()>;
+
+    /// Nodes of a fleet by id, those after `after`, `limit` at most.
+    async fn nodes(&self, fleet: &str, after: &str, limit: u32) -> Result<Vec<NodeStatus>>;
+
+    /// One node.
+    async fn node(&self, fleet: &str, id: &str) -> Result<Option<NodeStatus>>;
+
+    /// Says that a replica is alive. Its nodes count as connected for 15 s from now.
+    async fn heartbeat(&self, replica: &str) -> Result<()>;
+
+    /// Changes when something may have changed: after every write here, and when another replica says so. A hint;
+    /// [`Fleet::change_seq`] is the truth.
+    fn hints(&self) -> watch::Receiver<u64>;
+
+    /// Closes the connections once the writes that run have ended.
+    async fn close(&self);
+}

@@ -1,0 +1,116 @@
+//! What can go wrong with the store: a variant for each thing that a caller does differently.
+
+use std::path::PathBuf;
+
+/// The result of a store's method.
+pub type Result<T, E = StoreError> = std::result::Result<T, E>;
+
+/// Why a method failed.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// There is no such fleet: the caller says so.
+    #[error("there is no fleet {0:?}")]
+    NoSuchFleet(String),
+    /// There is no such revision (yet): the caller says so.
+    #[error("fleet {fleet:?} has no revision {number}")]
+    NoSuchRevision {
+        /// The fleet.
+        fleet: String,
+        /// The revision.
+        number: u64,
+    },
+    /// Somebody else was faster: the caller reads again and decides again.
+    #[error("the fleet's state is no longer the one this write was made from")]
+    Moved,
+    /// The database does not answer in time or cannot be reached: the caller tries later.
+    #[error("the database is not available")]
+    Unavailable(#[source] sqlx::Error),
+    /// A row does not hold what this version can read: somebody has to look.
+    #[error("the database holds something that cannot be read: {what}")]
+    Corrupt {
+        /// What and where.
+        what: String,
+    },
+    /// Anything else: a fault of this program.
+    #[error("the database refused a statement")]
+    Refused(#[source] sqlx::Error),
+}
+
+/// Why a store could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process uses the file.
+    #[error(
+        "{path} is held by another process; SQLite serves one control plane at a time (PostgreSQL serves many)"
+    )]
+    Locked {
+        /// The lock file.
+        path: PathBuf,
+    },
+    /// The folder or the lock file cannot be made.
+    #[error("cannot use {path}")]
+    Folder {
+        /// The path.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// It cannot be connected to.
+    #[error("cannot open the database")]
+    Connect(#[source] sqlx::Error),
+    /// Its tables cannot be brought up to date.
+    #[error("cannot bring the database's tables up to date")]
+    Migrate(#[source] sqlx::migrate::MigrateError),
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        use sqlx::Error as E;
+        match &error {
+            E::Io(_)
+            | E::PoolTimedOut
+            | E::PoolClosed
+            | E::WorkerCrashed
+            | E::Protocol(_)
+            | E::BeginFailed => Self::Unavailable(error),
+            E::Database(database) if database.code().is_some_and(|code| is_passing(&code)) => {
+                Self::Unavailable(error)
+            }
+            _ => Self::Refused(error),
+        }
+    }
+}
+
+/// Codes that say that the database could not, not that it would not.
+/// PostgreSQL, Appendix A: class 08 connection, 53 resources, 57 operator intervention (statement timeout among them),
+/// 40001 and 40P01 serialisation and deadlock. SQLite: 5 busy, 6 locked, 10 I/O, 13 full; extended codes have these in
+/// their low byte.
+fn is_passing(code: &str) -> bool {
+    match code.parse::<u32>() {
+        Ok(number) if code.len() < 5 => [5, 6, 10, 13].contains(&(number & 0xff)),
+        _ => {
+            ["08", "53", "57"]
+                .iter()
+                .any(|class| code.starts_with(class))
+                || ["40001", "40P01"].contains(&code)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_that_cannot_is_told_from_one_that_will_not() {
+        for code in [
+            "08006", "53300", "57P01", "57014", "40001", "40P01", "5", "6", "517", "778", "13",
+        ] {
+            assert!(is_passing(code), "{code}");
+        }
+        for code in ["23505", "42601", "19", "1555", "1", "2067"] {
+            assert!(!is_passing(code), "{code}");
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! What each node was sent and what it said to it, as its replica last wrote it down; and which replicas are alive.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use sqlx::any::AnyRow;
+use sqlx::{AssertSqlSafe, Row as _};
+use utoipa::ToSchema;
+
+use super::error::{Result, StoreError};
+use super::sql::{BATCH, SqlStore, placeholders, unsigned};
+use crate::model::canonical;
+use crate::model::timestamp::Timestamp;
+
+/// A replica that was not seen alive for so long is taken for dead, and its nodes for disconnected.
+pub const REPLICA_IS_DEAD_AFTER: Duration = Duration::from_secs(15);
+
+/// What is known of a node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct NodeStatus {
+    /// The fleet whose config it asked for.
+    #[serde(skip)]
+    pub fleet: String,
+    /// Its id, unique within the fleet.
+    #[schema(example = "edge-1")]
+    pub id: String,
+    /// The control plane that it is, or was, connected to.
+    pub replica: String,
+    /// Whether it is connected.
+    pub connected: bool,
+    /// Its class: what it can be served.
+    #[schema(example = "signalbox")]
+    pub class: String,
+    /// What it says it is.
+    pub user_agent: String,
+    /// The zone it is in; empty if it does not say.
+    pub zone: String,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// When its stream began.
+    pub connected_at: Timestamp,
+    /// The newest revision that it was sent whole.
+    pub sent_revision: Option<u64>,
+    /// The newest revision that it acknowledged whole.
+    pub acked_revision: Option<u64>,
+    /// What it refused, unless it has acknowledged something since.
+    pub refused: Option<Refusal>,
+    /// When any of this last changed.
+    pub updated_at: Timestamp,
+}
+
+/// A NACK.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Refusal {
+    /// The revision that was refused.
+    pub revision: u64,
+    /// The type of the resources.
+    pub type_url: String,
+    /// What the node said.
+    pub message: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// A refusal as it is stored: times are numbers in the database.
+#[derive(Serialize, Deserialize)]
+struct StoredRefusal {
+    revision: u64,
+    type_url: String,
+    message: String,
+    at: i64,
+}
+
+/// Longest id of a node, in bytes: PostgreSQL's index takes a key of 2,700 at most.
+const ID_MAX: usize = 1_024;
+
+const COLUMNS: usize = 13;
+const PUT: &str = "INSERT INTO node (fleet, id, replica, connected, class, user_agent, zone, labels, connected_at, \
+     sent_revision, acked_revision, refused, updated_at) VALUES ";
+/// A node that has gone to another replica is that replica's: the old one's word that the stream has ended comes late.
+const PUT_OVER: &str = " ON CONFLICT (fleet, id) DO UPDATE SET replica = excluded.replica, \
+     connected = excluded.connected, class = excluded.class, user_agent = excluded.user_agent, zone = excluded.zone, \
+     labels = excluded.labels, connected_at = excluded.connected_at, sent_revision = excluded.sent_revision, \
+     acked_revision = excluded.acked_revision, refused = excluded.refused, updated_at = excluded.updated_at \
+     WHERE node.replica = excluded.replica OR excluded.connected = 1";
+const PAGE: &str = "SELECT node.*, replica.seen_at FROM node LEFT JOIN replica ON replica.id = node.replica \
+     WHERE node.fleet = $1 AND node.id > $2 ORDER BY node.id LIMIT $3";
+const ONE: &str = "SELECT node.*, replica.seen_at FROM node LEFT JOIN replica ON replica.id = node.replica \
+     WHERE node.fleet = $1 AND node.id = $2";
+const HEARTBEAT: &str = "INSERT INTO replica (id, seen_at) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at";
+
+impl SqlStore {
+    pub(super) async fn upsert_nodes(&self, replica: &str, nodes: &[NodeStatus]) -> Result<()> {
+        let nodes: Vec<_> = nodes.iter().filter(|node| can_be_stored(node)).collect();
+        for batch in nodes.chunks(BATCH) {
+            let statement = format!("{PUT}{}{PUT_OVER}", placeholders(batch.len(), COLUMNS, 1));
+            let mut query = sqlx::query(AssertSqlSafe(statement)).persistent(false);
+            for node in batch {
+                query = query
+                    .bind(text(&node.fleet))
+                    .bind(text(&node.id))
+                    .bind(replica);
+                query = query
+                    .bind(i64::from(node.connected))
+                    .bind(text(&node.class))
+                    .bind(text(&node.user_agent));
+                query = query
+                    .bind(text(&node.zone))
+                    .bind(canonical::to_bytes(&node.labels));
+                query = query
+                    .bind(node.connected_at.as_micros())
+                    .bind(node.sent_revision.map(|number| number as i64));
+                query = query.bind(node.acked_revision.map(|number| number as i64));
+                query = query
+                    .bind(node.refused.as_ref().map(stored))
+                    .bind(node.updated_at.as_micros());
+            }
+            query.execute(&self.writer).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn read_nodes(
+        &self,
+        fleet: &str,
+        after: &str,
+        limit: u32,
+    ) -> Result<Vec<NodeStatus>> {
+        let mut connection = self.reader.acquire().await?;
+        let alive = self.alive_since(&mut connection).await?;
+        let page = sqlx::query(PAGE)
+            .bind(fleet)
+            .bind(after)
+            .bind(i64::from(limit));
+        let rows = page.fetch_all(&mut *connection).await?;
+        drop(connection);
+        if rows.is_empty() {
+            self.read_fleet(fleet).await?;
+        }
+        rows.iter().map(|row| node(row, alive)).collect()
+    }
+
+    pub(super) async fn read_node(&self, fleet: &str, id: &str) -> Result<Option<NodeStatus>> {
+        let mut connection = self.reader.acquire().await?;
+        let alive = self.alive_since(&mut connection).await?;
+        let row = sqlx::query(ONE)
+            .bind(fleet)
+            .bind(id)
+            .fetch_optional(&mut *connection)
+            .await?;
+        drop(connection);
+        if row.is_none() {
+            self.read_fleet(fleet).await?;
+        }
+        row.map(|row| node(&row, alive)).transpose()
+    }
+
+    pub(super) async fn upsert_replica(&self, replica: &str) -> Result<()> {
+        let mut connection = self.writer.acquire().await?;
+        let now = self.now(&mut connection).await?;
+        sqlx::query(HEARTBEAT)
+            .bind(replica)
+            .bind(now.as_micros())
+            .execute(&mut *connection)
+            .await?;
+        Ok(())
+    }
+
+    /// A replica that was seen since then is alive. Both times are the database's, so clocks need not agree.
+    async fn alive_since(&self, connection: &mut sqlx::AnyConnection) -> Result<Timestamp> {
+        let now = self.now(connection).await?;
+        Ok(Timestamp::from_micros(
+            now.as_micros() - REPLICA_IS_DEAD_AFTER.as_micros() as i64,
+        ))
+    }
+}
+
+fn node(row: &AnyRow, alive_since: Timestamp) -> Result<NodeStatus> {
+    let seen_at: Option<i64> = row.try_get("seen_at")?;
+    let alive = seen_at.is_some_and(|seen_at| Timestamp::from_micros(seen_at) >= alive_since);
+    let id: String = row.try_get("id")?;
+    let labels: Vec<u8> = row.try_get("labels")?;
+    let refused: Option<Vec<u8>> = row.try_get("refused")?;
+    let corrupt = |error| StoreError::Corrupt {
+        what: format!("node {id:?}: {error}"),
+    };
+    Ok(NodeStatus {
+        fleet: row.try_get("fleet")?,
+        replica: row.try_get("replica")?,
+        connected: alive && row.try_get::<i64, _>("connected")? == 1,
+        class: row.try_get("class")?,
+        user_agent: row.try_get("user_agent")?,
+        zone: row.try_get("zone")?,
+        labels: serde_json::from_slice(&labels).map_err(corrupt)?,
+        connected_at: Timestamp::from_micros(row.try_get("connected_at")?),
+        sent_revision: row
+            .try_get::<Option<i64>, _>("sent_revision")?
+            .map(unsigned),
+        acked_revision: row
+            .try_get::<Option<i64>, _>("acked_revision")?
+            .map(unsigned),
+        refused: refused
+            .map(|bytes| refusal(&bytes))
+            .transpose()
+            .map_err(corrupt)?,
+        updated_at: Timestamp::from_micros(row.try_get("updated_at")?),
+        id,
+    })
+}
+
+fn stored(refusal: &Refusal) -> Vec<u8> {
+    canonical::to_bytes(&StoredRefusal {
+        revision: refusal.revision,
+        type_url: refusal.type_url.clone(),
+        message: refusal.message.clone(),
+        at: refusal.at.as_micros(),
+    })
+}
+
+fn refusal(bytes: &[u8]) -> Result<Refusal, serde_json::Error> {
+    let StoredRefusal {
+        revision,
+        type_url,
+        message,
+        at,
+    } = serde_json::from_slice(bytes)?;
+    Ok(Refusal {
+        revision,
+        type_url,
+        message,
+        at: Timestamp::from_micros(at),
+    })
+}
+
+/// One node whose id is too long must not keep the status of all others from being written.
+fn can_be_stored(node: &NodeStatus) -> bool {
+    let can = node.id.len() <= ID_MAX;
+    if !can {
+        let begin: String = node.id.chars().take(64).collect();
+        tracing::warn!(%begin, bytes = node.id.len(), "the status of a node is not kept: its id is too long");
+    }
+    can
+}
+
+/// What a node says of itself may hold anything, and PostgreSQL's text takes no NUL: one odd node must not keep the
+/// status of all others from being written.
+fn text(said: &str) -> String {
+    said.replace('\0', "\u{fffd}")
+}

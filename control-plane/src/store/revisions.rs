@@ -1,0 +1,219 @@
+//! Revisions and the resources in them. A resource is stored once for all the revisions that have it, as an interval.
+
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+use sqlx::{AnyConnection, AssertSqlSafe};
+
+use super::error::{Result, StoreError};
+use super::sql::{BATCH, SqlStore, hash, placeholders, unsigned};
+use super::{Commit, Revision};
+use crate::model::canonical;
+use crate::model::timestamp::Timestamp;
+use crate::model::{Cluster, Config, Kind, Listener, Resource, Route};
+use crate::revision::Change;
+
+const CONFIG: &str = "SELECT kind, name, body FROM resource \
+     WHERE fleet = $1 AND from_revision <= $2 AND (to_revision IS NULL OR to_revision > $2)";
+const ONE: &str = "SELECT number, hash, author, message, created_at FROM revision WHERE fleet = $1 AND number = $2";
+const PAGE: &str = "SELECT number, hash, author, message, created_at FROM revision \
+     WHERE fleet = $1 AND number < $2 ORDER BY number DESC LIMIT $3";
+const END_RESOURCES: &str = "UPDATE resource SET to_revision = $1 WHERE fleet = $2 AND to_revision IS NULL AND (kind, name) IN (VALUES ";
+const ADD_RESOURCES: &str =
+    "INSERT INTO resource (fleet, kind, name, from_revision, body, hash) VALUES ";
+const ADD_REVISION: &str = "INSERT INTO revision (fleet, number, hash, author, message, created_at) VALUES ($1, $2, $3, $4, $5, $6)";
+const MOVE_HEAD: &str = "UPDATE fleet SET head = $2, change_seq = change_seq + 1 WHERE name = $1";
+
+type Row = (i64, Vec<u8>, String, String, i64);
+
+impl SqlStore {
+    pub(super) async fn read_config(&self, fleet: &str, revision: u64) -> Result<Arc<Config>> {
+        if let Some(config) = self.remembered(fleet, revision) {
+            return Ok(config);
+        }
+        let head = self.read_fleet(fleet).await?.head;
+        if revision > head {
+            return Err(StoreError::NoSuchRevision {
+                fleet: fleet.to_owned(),
+                number: revision,
+            });
+        }
+        let rows: Vec<(String, String, Vec<u8>)> = sqlx::query_as(CONFIG)
+            .bind(fleet)
+            .bind(revision as i64)
+            .fetch_all(&self.reader)
+            .await?;
+        let mut config = Config::default();
+        for (kind, name, body) in &rows {
+            put(&mut config, kind, name, body)?;
+        }
+        let config = Arc::new(config);
+        self.remember(fleet, revision, &config);
+        Ok(config)
+    }
+
+    pub(super) async fn write_revision(&self, commit: Commit<'_>) -> Result<Revision> {
+        let base = self.read_config(commit.fleet, commit.base).await?;
+        let changes = commit.config.changes(&base);
+        let mut tx = self.begin().await?;
+        if self.lock_fleet(&mut tx, commit.fleet).await? != commit.base {
+            return Err(StoreError::Moved);
+        }
+        let revision = Revision {
+            number: commit.base + 1,
+            hash: *commit.config.hash(),
+            author: commit.author.to_owned(),
+            message: commit.message.to_owned(),
+            created_at: self.now(&mut tx).await?,
+        };
+        for batch in changes.chunks(BATCH) {
+            end_resources(&mut tx, commit.fleet, revision.number, batch).await?;
+            add_resources(&mut tx, commit.fleet, revision.number, batch).await?;
+        }
+        add_revision(&mut tx, commit.fleet, &revision).await?;
+        sqlx::query(MOVE_HEAD)
+            .bind(commit.fleet)
+            .bind(revision.number as i64)
+            .execute(&mut *tx)
+            .await?;
+        self.publish(tx, commit.fleet).await?;
+        self.remember(commit.fleet, revision.number, commit.config.config());
+        Ok(revision)
+    }
+
+    pub(super) async fn read_revision(&self, fleet: &str, number: u64) -> Result<Revision> {
+        let missing = || StoreError::NoSuchRevision {
+            fleet: fleet.to_owned(),
+            number,
+        };
+        let signed = i64::try_from(number).map_err(|_| missing())?;
+        let row: Option<Row> = sqlx::query_as(ONE)
+            .bind(fleet)
+            .bind(signed)
+            .fetch_optional(&self.reader)
+            .await?;
+        match row {
+            Some(row) => revision(row),
+            None => {
+                self.read_fleet(fleet).await?;
+                Err(missing())
+            }
+        }
+    }
+
+    pub(super) async fn read_revisions(
+        &self,
+        fleet: &str,
+        before: Option<u64>,
+        limit: u32,
+    ) -> Result<Vec<Revision>> {
+        let before = before
+            .and_then(|before| i64::try_from(before).ok())
+            .unwrap_or(i64::MAX);
+        let page = sqlx::query_as(PAGE)
+            .bind(fleet)
+            .bind(before)
+            .bind(i64::from(limit));
+        let rows: Vec<Row> = page.fetch_all(&self.reader).await?;
+        if rows.is_empty() {
+            self.read_fleet(fleet).await?;
+        }
+        rows.into_iter().map(revision).collect()
+    }
+}
+
+fn revision((number, bytes, author, message, created_at): Row) -> Result<Revision> {
+    Ok(Revision {
+        number: unsigned(number),
+        hash: hash(&bytes)?,
+        author,
+        message,
+        created_at: Timestamp::from_micros(created_at),
+    })
+}
+
+/// Reads a stored resource with the same eyes as an operator's.
+fn put(config: &mut Config, kind: &str, name: &str, body: &[u8]) -> Result<()> {
+    fn read<T: Resource + DeserializeOwned>(
+        config: &mut Config,
+        name: &str,
+        body: &[u8],
+    ) -> Result<(), String> {
+        let resource: T = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+        if resource.name() != name {
+            return Err("its name is another".to_owned());
+        }
+        config.put(resource);
+        Ok(())
+    }
+    let read = match Kind::of_plural(kind) {
+        Some(Kind::Listener) => read::<Listener>(config, name, body),
+        Some(Kind::Cluster) => read::<Cluster>(config, name, body),
+        Some(Kind::Route) => read::<Route>(config, name, body),
+        None => Err("its kind is not known".to_owned()),
+    };
+    read.map_err(|why| StoreError::Corrupt {
+        what: format!("{kind}/{name}: {why}"),
+    })
+}
+
+/// Ends the interval of what is replaced or deleted. What is new has none to end.
+async fn end_resources(
+    tx: &mut AnyConnection,
+    fleet: &str,
+    number: u64,
+    changes: &[Change],
+) -> Result<()> {
+    let statement = format!("{END_RESOURCES}{})", placeholders(changes.len(), 2, 3));
+    let mut query = sqlx::query(AssertSqlSafe(statement))
+        .persistent(false)
+        .bind(number as i64)
+        .bind(fleet);
+    for change in changes {
+        query = query.bind(change.id.kind.plural()).bind(&*change.id.name);
+    }
+    query.execute(tx).await?;
+    Ok(())
+}
+
+async fn add_resources(
+    tx: &mut AnyConnection,
+    fleet: &str,
+    number: u64,
+    changes: &[Change],
+) -> Result<()> {
+    let written: Vec<_> = changes
+        .iter()
+        .filter_map(|change| Some((&change.id, change.body.as_deref()?)))
+        .collect();
+    if written.is_empty() {
+        return Ok(());
+    }
+    let statement = format!("{ADD_RESOURCES}{}", placeholders(written.len(), 6, 1));
+    let mut query = sqlx::query(AssertSqlSafe(statement)).persistent(false);
+    for (id, body) in written {
+        query = query
+            .bind(fleet)
+            .bind(id.kind.plural())
+            .bind(&*id.name)
+            .bind(number as i64);
+        query = query.bind(body).bind(canonical::hash(body).to_vec());
+    }
+    query.execute(tx).await?;
+    Ok(())
+}
+
+async fn add_revision(tx: &mut AnyConnection, fleet: &str, revision: &Revision) -> Result<()> {
+    let query = sqlx::query(ADD_REVISION)
+        .bind(fleet)
+        .bind(revision.number as i64)
+        .bind(revision.hash.to_vec());
+    let query = query
+        .bind(revision.author.as_str())
+        .bind(revision.message.as_str());
+    query
+        .bind(revision.created_at.as_micros())
+        .execute(tx)
+        .await?;
+    Ok(())
+}

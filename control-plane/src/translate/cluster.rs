@@ -1,0 +1,47 @@
+//! Cluster → `envoy.config.cluster.v3.Cluster`: STATIC with its endpoints inside, or EDS over the same stream.
+
+use envoy_types::pb::envoy::config::cluster::v3::cluster::{
+    ClusterDiscoveryType, DiscoveryType, EdsClusterConfig, LbPolicy,
+};
+use envoy_types::pb::envoy::config::cluster::v3::{self as cluster_v3};
+
+use crate::model::Cluster;
+use crate::model::cluster::LoadBalancing;
+
+use super::{endpoint, value};
+
+pub(super) fn translate(cluster: &Cluster) -> cluster_v3::Cluster {
+    let (discovery, load_assignment, eds_cluster_config) = if cluster.takes_endpoints() {
+        let eds = EdsClusterConfig {
+            eds_config: Some(value::ads()),
+            ..Default::default()
+        };
+        (DiscoveryType::Eds, None, Some(eds))
+    } else {
+        let endpoints = cluster.endpoints.as_deref().unwrap_or_default();
+        (
+            DiscoveryType::Static,
+            Some(endpoint::translate(&cluster.name, endpoints)),
+            None,
+        )
+    };
+    cluster_v3::Cluster {
+        name: cluster.name.clone(),
+        cluster_discovery_type: Some(ClusterDiscoveryType::Type(discovery as i32)),
+        load_assignment,
+        eds_cluster_config,
+        lb_policy: lb_policy(cluster.load_balancing) as i32,
+        connect_timeout: cluster.connect_timeout.map(value::duration),
+        ..Default::default()
+    }
+}
+
+fn lb_policy(balancing: LoadBalancing) -> LbPolicy {
+    match balancing {
+        LoadBalancing::RoundRobin => LbPolicy::RoundRobin,
+        LoadBalancing::LeastRequest => LbPolicy::LeastRequest,
+        LoadBalancing::Random => LbPolicy::Random,
+        LoadBalancing::RingHash => LbPolicy::RingHash,
+        LoadBalancing::Maglev => LbPolicy::Maglev,
+    }
+}

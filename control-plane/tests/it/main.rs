@@ -1,0 +1,10 @@
+//! The control plane from outside: its store on both real databases, its API over a real one, its program.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod api;
+mod envoy;
+mod migrations;
+mod program;
+mod routing;
+mod store;
