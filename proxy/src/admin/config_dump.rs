@@ -1,0 +1,109 @@
+//! `/config_dump`: who the proxy is, what is live, what the control plane has sent, and what is wrong with it.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::{Map, Value, json};
+use xds::problem::Problem;
+use xds::resource::Resource;
+use xds::snapshot::Snapshot;
+use xds::type_url::ResourceType;
+
+use crate::live::{Live, LiveCluster, LiveListener, Status};
+
+use super::Sources;
+
+/// The whole dump.
+pub(super) fn render(sources: &Sources) -> Value {
+    let ads = sources.ads.borrow().clone();
+    let live = sources.shared.current();
+    let status = sources.shared.status().clone();
+    json!({
+        "node": {
+            "id": sources.node.id,
+            "fleet": sources.node.fleet,
+            "labels": sources.node.labels,
+            "zone": sources.node.zone,
+            "version": sources.node.user_agent_version,
+        },
+        "xds": {
+            "connected": ads.connected,
+            "control_plane": ads.control_plane,
+            "last_error": ads.last_error,
+        },
+        "live": served(&live, &status),
+        "resources": resources(&ads.wire_set),
+        "problems": {
+            "refused": problems(&ads.refused),
+            "unfit": problems(&ads.unfit),
+            "machine": problems(&status.problems),
+        },
+    })
+}
+
+fn served(live: &Live, status: &Status) -> Value {
+    let mut clusters: Vec<_> = live
+        .clusters()
+        .iter()
+        .map(|cluster| cluster_entry(cluster))
+        .collect();
+    clusters.sort_by(|a, b| a["name"].as_str().cmp(&b["name"].as_str()));
+    json!({
+        "generation": live.generation,
+        "since_unix_s": status.since.map(unix_seconds),
+        "listeners": live.listeners.iter().map(listener_entry).collect::<Vec<_>>(),
+        "clusters": clusters,
+    })
+}
+
+fn unix_seconds(time: SystemTime) -> f64 {
+    time.duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs_f64()
+}
+
+fn listener_entry(listener: &LiveListener) -> Value {
+    json!({
+        "name": &*listener.served.listener.name,
+        "address": listener.address.map(|address| address.to_string()),
+    })
+}
+
+fn cluster_entry(cluster: &LiveCluster) -> Value {
+    let addresses = cluster.addresses().map(|address| address.to_string());
+    json!({
+        "name": &**cluster.name(),
+        "endpoints": cluster.served().endpoints.as_ref().map(|_| addresses.collect::<Vec<_>>()),
+    })
+}
+
+/// The resources by type, each with its version and its content as Envoy prints it.
+fn resources(snapshot: &Snapshot) -> Value {
+    let types = ResourceType::ALL.into_iter().map(|ty| {
+        let set = snapshot.set(ty).values();
+        (
+            ty.short_name().to_owned(),
+            set.map(|resource| resource_entry(resource)).collect(),
+        )
+    });
+    Value::Object(types.collect::<Map<_, _>>())
+}
+
+fn resource_entry(resource: &Resource) -> Value {
+    json!({
+        "name": &**resource.name(),
+        "version": resource.version().as_str(),
+        "resource": proto::json::to_json(resource.ty().type_url(), resource.bytes()),
+    })
+}
+
+fn problems(problems: &[Problem]) -> Value {
+    let entry = |problem: &Problem| {
+        json!({
+            "resource": problem.resource.as_ref().map(ToString::to_string),
+            "path": problem.path,
+            "code": problem.code.as_str(),
+            "detail": problem.detail,
+        })
+    };
+    problems.iter().map(entry).collect()
+}

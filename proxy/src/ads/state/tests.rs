@@ -1,0 +1,251 @@
+use envoy_types::pb::envoy::config::cluster::v3 as cluster_v3;
+use envoy_types::pb::envoy::config::cluster::v3::cluster::{
+    ClusterDiscoveryType, DiscoveryType, EdsClusterConfig,
+};
+use envoy_types::pb::envoy::config::core::v3::config_source::ConfigSourceSpecifier;
+use envoy_types::pb::envoy::config::core::v3::{AggregatedConfigSource, ApiVersion, ConfigSource};
+use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
+use envoy_types::pb::google::protobuf::{Any, Duration};
+use prost::Message;
+
+use super::*;
+
+const CDS: ResourceType = ResourceType::Cluster;
+const EDS: ResourceType = ResourceType::ClusterLoadAssignment;
+
+fn entry(name: &str, ty: ResourceType, message: &impl Message) -> ResourceEntry {
+    let value = message.encode_to_vec();
+    ResourceEntry {
+        name: name.into(),
+        version: Version::of(&value).to_string(),
+        resource: Some(Any {
+            type_url: ty.type_url().into(),
+            value,
+        }),
+        ..Default::default()
+    }
+}
+
+fn cluster(name: &str) -> ResourceEntry {
+    entry(
+        name,
+        CDS,
+        &cluster_v3::Cluster {
+            name: name.into(),
+            ..Default::default()
+        },
+    )
+}
+
+fn broken_cluster(name: &str) -> ResourceEntry {
+    let negative = Some(Duration {
+        seconds: -1,
+        nanos: 0,
+    });
+    entry(
+        name,
+        CDS,
+        &cluster_v3::Cluster {
+            name: name.into(),
+            connect_timeout: negative,
+            ..Default::default()
+        },
+    )
+}
+
+fn eds_cluster(name: &str) -> ResourceEntry {
+    let ads = ConfigSource {
+        resource_api_version: ApiVersion::V3 as i32,
+        config_source_specifier: Some(ConfigSourceSpecifier::Ads(AggregatedConfigSource {})),
+        ..Default::default()
+    };
+    let message = cluster_v3::Cluster {
+        name: name.into(),
+        cluster_discovery_type: Some(ClusterDiscoveryType::Type(DiscoveryType::Eds as i32)),
+        eds_cluster_config: Some(EdsClusterConfig {
+            eds_config: Some(ads),
+            service_name: String::new(),
+        }),
+        ..Default::default()
+    };
+    entry(name, CDS, &message)
+}
+
+fn endpoints(name: &str) -> ResourceEntry {
+    entry(
+        name,
+        EDS,
+        &ClusterLoadAssignment {
+            cluster_name: name.into(),
+            ..Default::default()
+        },
+    )
+}
+
+fn response(
+    ty: ResourceType,
+    resources: Vec<ResourceEntry>,
+    removed: &[&str],
+) -> DeltaDiscoveryResponse {
+    DeltaDiscoveryResponse {
+        type_url: ty.type_url().into(),
+        nonce: "7".into(),
+        resources,
+        removed_resources: removed.iter().map(|name| (*name).to_owned()).collect(),
+        ..Default::default()
+    }
+}
+
+fn opened() -> ClientState {
+    let mut state = ClientState::default();
+    state.open();
+    state
+}
+
+fn nack(reply: &Reply) -> Option<&str> {
+    reply.requests[0]
+        .error_detail
+        .as_ref()
+        .map(|error| error.message.as_str())
+}
+
+#[test]
+fn a_new_client_asks_for_clusters_and_listeners_and_nothing_else() {
+    let types: Vec<String> = ClientState::default()
+        .open()
+        .into_iter()
+        .map(|request| request.type_url)
+        .collect();
+    assert_eq!(types, [CDS.type_url(), ResourceType::Listener.type_url()]);
+}
+
+#[test]
+fn a_response_is_acknowledged_with_its_nonce() {
+    let mut state = opened();
+    let reply = state.response(response(CDS, vec![cluster("a")], &[]));
+    assert_eq!(
+        (reply.requests[0].response_nonce.as_str(), nack(&reply)),
+        ("7", None)
+    );
+    assert!(state.wire_set().get(CDS, "a").is_some());
+}
+
+#[test]
+fn the_good_resources_of_a_mixed_response_are_taken_and_the_bad_one_is_named_with_its_field() {
+    let mut state = opened();
+    state.response(response(CDS, vec![cluster("bad")], &[]));
+    let before = state.wire_set().get(CDS, "bad").unwrap().version().clone();
+    let reply = state.response(response(
+        CDS,
+        vec![cluster("good"), broken_cluster("bad")],
+        &[],
+    ));
+    let problems = nack(&reply).unwrap();
+    assert!(
+        problems.contains("Cluster \"bad\": connect_timeout: "),
+        "{problems}"
+    );
+    assert!(state.wire_set().get(CDS, "good").is_some());
+    assert_eq!(*state.wire_set().get(CDS, "bad").unwrap().version(), before);
+}
+
+#[test]
+fn a_resource_that_stands_twice_or_has_another_type_or_name_is_refused() {
+    let twice = vec![cluster("a"), cluster("a")];
+    assert!(
+        nack(&opened().response(response(CDS, twice, &[])))
+            .unwrap()
+            .contains("twice")
+    );
+    let mut foreign = cluster("a");
+    foreign.resource.as_mut().unwrap().type_url = EDS.type_url().into();
+    assert!(
+        nack(&opened().response(response(CDS, vec![foreign], &[])))
+            .unwrap()
+            .contains("has the type")
+    );
+    let mut renamed = cluster("a");
+    renamed.name = "b".into();
+    assert!(
+        nack(&opened().response(response(CDS, vec![renamed], &[])))
+            .unwrap()
+            .contains("calls itself")
+    );
+    let mut empty = cluster("a");
+    empty.resource = None;
+    assert!(
+        nack(&opened().response(response(CDS, vec![empty], &[])))
+            .unwrap()
+            .contains("no resource")
+    );
+}
+
+#[test]
+fn endpoints_are_asked_for_while_a_cluster_wants_them() {
+    let mut state = opened();
+    let reply = state.response(response(CDS, vec![eds_cluster("a")], &[]));
+    assert_eq!(reply.requests[1].type_url, EDS.type_url());
+    assert_eq!(reply.requests[1].resource_names_subscribe, ["a"]);
+    state.response(response(
+        EDS,
+        vec![endpoints("a"), endpoints("not asked for")],
+        &[],
+    ));
+    assert!(state.wire_set().get(EDS, "a").is_some());
+    assert!(state.wire_set().get(EDS, "not asked for").is_none());
+    let reply = state.response(response(CDS, vec![], &["a"]));
+    assert_eq!(reply.requests[1].resource_names_unsubscribe, ["a"]);
+    assert!(state.wire_set().is_empty());
+}
+
+#[test]
+fn endpoints_that_are_removed_stay_in_use_while_a_cluster_wants_them() {
+    let mut state = opened();
+    state.response(response(CDS, vec![eds_cluster("a")], &[]));
+    state.response(response(EDS, vec![endpoints("a")], &[]));
+    assert_eq!(nack(&state.response(response(EDS, vec![], &["a"]))), None);
+    assert!(state.wire_set().get(EDS, "a").is_some());
+}
+
+#[test]
+fn a_new_stream_names_what_is_held_and_carries_no_nonce() {
+    let mut state = opened();
+    state.response(response(CDS, vec![eds_cluster("a"), cluster("b")], &[]));
+    state.response(response(EDS, vec![endpoints("a")], &[]));
+    let requests = state.open();
+    let held = |ty: ResourceType| -> BTreeSet<&str> {
+        let request = requests
+            .iter()
+            .find(|request| request.type_url == ty.type_url())
+            .unwrap();
+        assert!(request.response_nonce.is_empty());
+        request
+            .initial_resource_versions
+            .keys()
+            .map(String::as_str)
+            .collect()
+    };
+    assert_eq!(held(CDS), BTreeSet::from(["a", "b"]));
+    assert_eq!(held(EDS), BTreeSet::from(["a"]));
+}
+
+#[test]
+fn nothing_is_answered_before_clusters_and_listeners_are() {
+    let mut state = opened();
+    assert!(!state.is_answered());
+    state.response(response(CDS, vec![], &[]));
+    assert!(!state.is_answered());
+    state.response(response(ResourceType::Listener, vec![], &[]));
+    assert!(state.is_answered());
+}
+
+#[test]
+fn a_response_of_an_unknown_type_is_acknowledged_and_ignored() {
+    let mut unknown = response(CDS, vec![], &[]);
+    unknown.type_url = "type.googleapis.com/acme.Unknown".into();
+    let reply = opened().response(unknown);
+    assert_eq!(
+        (reply.requests.len(), nack(&reply), reply.changed),
+        (1, None, false)
+    );
+}

@@ -1,0 +1,121 @@
+//! Puts the parts together and owns the order of the end. Everything here runs on the side runtime: the client of the
+//! control plane, the writer, the admin port. The workers have threads of their own.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::admin::{self, Sources};
+use crate::ads::{self, Client};
+use crate::bootstrap::Settings;
+use crate::traffic::{Drained, Traffic};
+
+/// How often configs that are no longer live are looked at.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+
+/// A proxy that runs.
+#[derive(Debug)]
+pub struct Proxy {
+    traffic: Traffic,
+    admin: SocketAddr,
+    drain_timeout: Duration,
+    /// Told when the admin port is asked to drain.
+    asked_to_drain: Arc<Notify>,
+    following: (CancellationToken, JoinHandle<()>),
+    serving: (CancellationToken, JoinHandle<()>),
+}
+
+impl Proxy {
+    /// Starts a proxy on the runtime that this is called on. It serves when the control plane has said what.
+    pub async fn start(settings: &Settings) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind(settings.admin).await;
+        let listener = listener.with_context(|| format!("cannot listen on {}", settings.admin))?;
+        let admin = listener.local_addr()?;
+        let node = settings.node().context("no identity")?;
+        let (traffic, mut writer) = Traffic::start(settings.worker_count(), settings.bind)
+            .context("cannot start workers")?;
+        let (status, ads) = watch::channel(Arc::<ads::Status>::default());
+        let asked_to_drain = Arc::new(Notify::new());
+        let sources = Sources {
+            node: node.clone(),
+            shared: traffic.shared.clone(),
+            metrics: traffic.metrics.clone(),
+            ads,
+            drain: asked_to_drain.clone(),
+        };
+        let client = Client {
+            server: settings.xds.clone(),
+            node,
+            initial_fetch_timeout: settings.initial_fetch_timeout,
+        };
+        let activate = move |config| {
+            for problem in writer.apply(&config) {
+                tracing::warn!(%problem, "not served");
+            }
+        };
+        Ok(Self {
+            following: spawn(|shutdown| client.run(activate, status, shutdown)),
+            serving: spawn(|shutdown| admin::serve(listener, sources, shutdown)),
+            traffic,
+            admin,
+            drain_timeout: settings.drain_timeout,
+            asked_to_drain,
+        })
+    }
+
+    /// Where the admin port listens.
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// Runs until `stop` ends or the admin port is asked to drain, then ends in order. An error means that the proxy
+    /// could not go on.
+    pub async fn run_until(mut self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+        let retired = self.traffic.retired.clone();
+        let sweeping = async {
+            loop {
+                tokio::time::sleep(SWEEP_INTERVAL).await;
+                retired.sweep();
+            }
+        };
+        tokio::select! {
+            () = stop => {}
+            () = self.asked_to_drain.notified() => {}
+            () = self.traffic.worker_lost() => bail!("a worker's thread has ended"),
+            () = sweeping => {}
+        }
+        self.shut_down().await;
+        Ok(())
+    }
+
+    /// No new config, then no new traffic, and at last no readiness to ask for.
+    async fn shut_down(self) {
+        tracing::info!("draining");
+        end(self.following).await;
+        if self.traffic.drain(self.drain_timeout).await == Drained::Cut {
+            tracing::warn!("the drain timeout has passed with requests in flight");
+        }
+        end(self.serving).await;
+    }
+}
+
+fn spawn<F>(task: impl FnOnce(CancellationToken) -> F) -> (CancellationToken, JoinHandle<()>)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let shutdown = CancellationToken::new();
+    (shutdown.clone(), tokio::spawn(task(shutdown)))
+}
+
+async fn end((shutdown, task): (CancellationToken, JoinHandle<()>)) {
+    shutdown.cancel();
+    if let Err(error) = task.await {
+        tracing::error!(%error, "a task ended badly");
+    }
+}

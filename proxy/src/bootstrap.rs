@@ -1,0 +1,200 @@
+//! What the program is told at its start: flags and `SIGNALBOX_PROXY_*` variables, read once.
+//! Everything that may change while it runs comes by xDS and is not here.
+
+mod identity;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Parser;
+use http::Uri;
+use xds::node::{Node, SIGNALBOX_USER_AGENT};
+
+/// The settings of one proxy.
+#[derive(Clone, Debug, Parser)]
+#[command(
+    name = "signalbox-proxy",
+    version,
+    about = "The data plane of Signalbox: an HTTP proxy that is told by xDS what to serve"
+)]
+pub struct Settings {
+    /// Where the control plane serves xDS
+    #[arg(
+        long,
+        env = "SIGNALBOX_PROXY_XDS",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:18000"
+    )]
+    pub xds: Uri,
+
+    /// The fleet whose configuration this proxy serves
+    #[arg(long, env = "SIGNALBOX_PROXY_FLEET", default_value = "default")]
+    pub fleet: String,
+
+    /// The name of this proxy, unique within the fleet; left out, one is made up and kept in the data folder
+    #[arg(
+        long,
+        env = "SIGNALBOX_PROXY_NODE_ID",
+        required_unless_present = "data_dir",
+        value_parser = clap::builder::NonEmptyStringValueParser::new()
+    )]
+    pub node_id: Option<String>,
+
+    /// Where this proxy keeps what must outlive it: the name that was made up for it
+    #[arg(long, env = "SIGNALBOX_PROXY_DATA_DIR", value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+
+    /// A label of this proxy; may be given several times
+    #[arg(
+        long = "label",
+        env = "SIGNALBOX_PROXY_LABELS",
+        value_name = "KEY=VALUE",
+        value_delimiter = ',',
+        value_parser = label
+    )]
+    pub labels: Vec<(String, String)>,
+
+    /// The zone this proxy stands in
+    #[arg(long, env = "SIGNALBOX_PROXY_ZONE", default_value = "")]
+    pub zone: String,
+
+    /// Where the admin port listens: /ready, /metrics, /config_dump
+    #[arg(
+        long,
+        env = "SIGNALBOX_PROXY_ADMIN",
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:0"
+    )]
+    pub admin: SocketAddr,
+
+    /// How many threads carry traffic; all cores if not said
+    #[arg(long, env = "SIGNALBOX_PROXY_WORKERS")]
+    pub workers: Option<NonZeroUsize>,
+
+    /// Stands in for the wildcard address (0.0.0.0, ::) of listeners
+    #[arg(long, env = "SIGNALBOX_PROXY_BIND", value_name = "IP")]
+    pub bind: Option<IpAddr>,
+
+    /// How long requests in flight may take to end after SIGTERM
+    #[arg(
+        long,
+        env = "SIGNALBOX_PROXY_DRAIN_TIMEOUT",
+        value_name = "DURATION",
+        value_parser = duration,
+        default_value = "10s"
+    )]
+    pub drain_timeout: Duration,
+
+    /// How long to wait for the parts of a first configuration that are still missing
+    #[arg(
+        long,
+        env = "SIGNALBOX_PROXY_INITIAL_FETCH_TIMEOUT",
+        value_name = "DURATION",
+        value_parser = duration,
+        default_value = "15s"
+    )]
+    pub initial_fetch_timeout: Duration,
+}
+
+impl Settings {
+    /// The identity that the proxy states to the control plane. An error says that a made-up name cannot be kept.
+    pub fn node(&self) -> io::Result<Node> {
+        let id = match (&self.node_id, &self.data_dir) {
+            (Some(id), _) => id.clone(),
+            (None, Some(data_dir)) => identity::kept_in(data_dir)?,
+            (None, None) => {
+                return Err(io::Error::other(
+                    "neither a node id nor a data folder was given",
+                ));
+            }
+        };
+        Ok(Node {
+            id,
+            fleet: self.fleet.clone(),
+            labels: self.labels.iter().cloned().collect::<BTreeMap<_, _>>(),
+            zone: self.zone.clone(),
+            user_agent: SIGNALBOX_USER_AGENT.to_owned(),
+            user_agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+        })
+    }
+
+    /// The number of threads that carry traffic.
+    pub fn worker_count(&self) -> usize {
+        let count = self
+            .workers
+            .or_else(|| std::thread::available_parallelism().ok());
+        count.map_or(1, NonZeroUsize::get)
+    }
+}
+
+fn label(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("a label is written KEY=VALUE".to_owned()),
+    }
+}
+
+/// A number with a unit: `500ms`, `10s`, `1.5m`, `1h`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit_s = match &text[digits.len()..] {
+        "ms" => 0.001,
+        "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        _ => return Err("a duration is a number with ms, s, m or h: 500ms, 10s".to_owned()),
+    };
+    let number: f64 = digits
+        .parse()
+        .map_err(|_| format!("{digits:?} is not a number"))?;
+    Duration::try_from_secs_f64(number * unit_s).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(flags: &[&str]) -> Result<Settings, clap::Error> {
+        Settings::try_parse_from(["signalbox-proxy"].iter().chain(flags))
+    }
+
+    #[test]
+    fn a_duration_is_a_number_with_a_unit() {
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("1.5m"), Ok(Duration::from_secs(90)));
+        for wrong in ["", "10", "s", "-1s", "1d", "1 s", "é"] {
+            assert!(duration(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_proxy_needs_a_name_or_a_place_to_keep_one_and_nothing_else() {
+        assert!(parse(&[]).is_err());
+        assert!(parse(&["--node-id", ""]).is_err());
+        assert!(parse(&["--data-dir", "somewhere"]).is_ok());
+        let settings = parse(&["--node-id", "edge-1"]).unwrap();
+        assert_eq!(settings.fleet, "default");
+        assert_eq!(settings.drain_timeout, Duration::from_secs(10));
+        assert!(settings.worker_count() >= 1);
+    }
+
+    #[test]
+    fn labels_become_part_of_the_stated_identity() {
+        let settings = parse(&[
+            "--node-id",
+            "a",
+            "--label",
+            "role=canary",
+            "--label",
+            "x=a=b",
+        ]);
+        let labels = settings.unwrap().node().unwrap().labels;
+        assert_eq!(labels["role"], "canary");
+        assert_eq!(labels["x"], "a=b");
+        assert!(parse(&["--node-id", "a", "--label", "=x"]).is_err());
+    }
+}

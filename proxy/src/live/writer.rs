@@ -1,0 +1,72 @@
+//! The one place that changes what is live. It runs on the side runtime; the workers only read.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use tokio::sync::mpsc::UnboundedSender;
+use xds::config::Config;
+use xds::problem::Problem;
+
+use crate::metrics::Metrics;
+
+use super::sockets::{Handover, Sockets};
+use super::{Live, Retired, Shared};
+
+/// Makes configs live. There is one in a process, and whoever holds it decides what is served.
+#[derive(Debug)]
+pub struct Writer {
+    shared: Arc<Shared>,
+    retired: Arc<Retired>,
+    metrics: Arc<Metrics>,
+    sockets: Sockets,
+}
+
+impl Writer {
+    /// The writer for a set of workers. `bind` stands in for the wildcard address of listeners.
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        retired: Arc<Retired>,
+        metrics: Arc<Metrics>,
+        workers: Vec<UnboundedSender<Handover>>,
+        bind: Option<IpAddr>,
+    ) -> Self {
+        Self {
+            shared,
+            retired,
+            metrics,
+            sockets: Sockets::new(workers, bind),
+        }
+    }
+
+    /// Makes a config live: binds, swaps, listens, in this order.
+    ///
+    /// Returns what only this machine can know, such as an address that cannot be bound; everything else is served all
+    /// the same. Requests that have begun keep the config they began with, and no connection is closed but those of
+    /// sockets that the config no longer asks for.
+    pub fn apply(&mut self, config: &Config) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        let plan = self.sockets.prepare(config, &mut problems);
+        let before = self.shared.current();
+        let live = Live::following(&before, config, &plan.addresses, &self.metrics);
+        drop(before);
+        self.retired.take_in(self.shared.publish(Arc::new(live)));
+        self.sockets.carry_out(plan, config, &mut problems);
+        self.sockets.wake_workers();
+        self.retired.sweep();
+        let mut status = self.shared.status();
+        status.since = Some(SystemTime::now());
+        status.problems.clone_from(&problems);
+        problems
+    }
+
+    /// Where each live listener is reached, by its name.
+    pub fn listening(&self) -> BTreeMap<Arc<str>, SocketAddr> {
+        let live = self.shared.current();
+        let listeners = live.listeners.iter();
+        listeners
+            .filter_map(|listener| Some((listener.served.listener.name.clone(), listener.address?)))
+            .collect()
+    }
+}

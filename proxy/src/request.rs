@@ -1,0 +1,129 @@
+//! The life of a request, top to bottom. [`answer`] calls the steps in their order; the steps are in `request/`, small,
+//! and do not call each other. A request reads the live config once and keeps it to its end, and whatever happens
+//! it ends in a response or in a cause that is counted.
+
+mod body;
+mod failure;
+mod forward;
+mod forwarded;
+mod head;
+mod in_flight;
+mod local;
+mod redirect;
+mod respond;
+mod rewrite;
+
+use std::rc::Rc;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use tokio::time::Instant;
+use xds::route::{Action, Route};
+use xds::route_table::Lookup;
+
+use crate::cause::Cause;
+use crate::live::LiveListener;
+use crate::metrics::class_index;
+use crate::worker::{Downstream, Pair, View};
+
+pub(crate) use body::Body;
+
+use body::Content;
+use failure::Failure;
+use in_flight::Watch;
+
+/// Answers one request of a connection.
+pub(crate) async fn answer(
+    downstream: Rc<Downstream>,
+    request: Request<Incoming>,
+) -> Response<Body> {
+    let started = Instant::now();
+    let watch = Watch::new(&downstream);
+    let mut heads = downstream.worker().heads();
+    let (mut parts, body) = request.into_parts();
+    let content = match downstream.begin_request() {
+        Some((view, position)) => {
+            let listener = view.listener(position);
+            listener
+                .metrics
+                .of(downstream.worker().index)
+                .requests
+                .inc();
+            let call = Call {
+                downstream: &downstream,
+                view: &view,
+                listener,
+                started,
+            };
+            let outcome = handle(&call, &mut heads, &mut parts, body).await;
+            call.finish(outcome, &mut heads)
+        }
+        None => local::failure(&Failure::of(Cause::NoRoute), &mut heads),
+    };
+    watch.end();
+    respond::response(downstream, &heads.response, content, parts)
+}
+
+/// What the steps of one request share.
+struct Call<'c> {
+    downstream: &'c Rc<Downstream>,
+    /// The config that the request began with.
+    view: &'c View,
+    listener: &'c LiveListener,
+    started: Instant,
+}
+
+/// The steps. The answer's head is in `heads.response`, its content is returned.
+async fn handle(
+    call: &Call<'_>,
+    heads: &mut Pair,
+    parts: &mut http::request::Parts,
+    body: Incoming,
+) -> Result<Content, Failure> {
+    head::read(parts, &mut heads.request)?;
+    forwarded::sanitise(
+        &mut heads.request,
+        call.downstream,
+        &call.listener.served.listener.http,
+    )?;
+    let route = find_route(call, heads)?;
+    let content = match &route.action {
+        Action::Respond(direct) => local::direct(direct, heads),
+        Action::Redirect(redirect) => redirect::answer(redirect, route, heads)?,
+        Action::Forward(forward) => match forward::send(call, forward, route, heads, body).await {
+            Ok(content) => content,
+            Err(failure) => call.fail(&failure, heads),
+        },
+    };
+    rewrite::response(&route.response_headers, &mut heads.response)?;
+    Ok(content)
+}
+
+fn find_route<'c>(call: &Call<'c>, heads: &Pair) -> Result<&'c Route, Failure> {
+    match call
+        .listener
+        .served
+        .routes
+        .find(&head::RoutingView(&heads.request))
+    {
+        Lookup::Found { route, .. } => Ok(route),
+        Lookup::NoRoute(_) | Lookup::NoHost => Err(Failure::of(Cause::NoRoute)),
+    }
+}
+
+impl Call<'_> {
+    /// The response to a failure, counted.
+    fn fail(&self, failure: &Failure, heads: &mut Pair) -> Content {
+        self.downstream.worker().count_failure(failure.cause);
+        local::failure(failure, heads)
+    }
+
+    /// The response, counted.
+    fn finish(&self, outcome: Result<Content, Failure>, heads: &mut Pair) -> Content {
+        let content = outcome.unwrap_or_else(|failure| self.fail(&failure, heads));
+        local::settle_type(&content, &mut heads.response);
+        let slot = self.listener.metrics.of(self.downstream.worker().index);
+        slot.responses[class_index(heads.response.status())].inc();
+        content
+    }
+}

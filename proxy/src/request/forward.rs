@@ -1,0 +1,144 @@
+//! Sends a request on: chooses cluster and endpoint, asks, and waits for the head of the answer. The answer's body is
+//! streamed by `body`.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use http_body::Body as _;
+use hyper::body::Incoming;
+use xds::route::{ClusterChoice, Forward, Route};
+
+use crate::cause::Cause;
+use crate::metrics::class_index;
+use crate::upstream::{Exchange, Limits, UpstreamError};
+use crate::worker::{Downstream, Expiry, Pair};
+
+use super::body::{Content, Stream};
+use super::failure::Failure;
+use super::in_flight::InFlight;
+use super::{Call, rewrite};
+
+/// Forwards the request; the head of the answer is in `heads.response`.
+pub(super) async fn send(
+    call: &Call<'_>,
+    forward: &Forward,
+    route: &Route,
+    heads: &mut Pair,
+    body: Incoming,
+) -> Result<Content, Failure> {
+    let target = call.view.target(choose(&forward.cluster));
+    let target = target.ok_or(Failure::no_cluster(forward.cluster_not_found_status))?;
+    let endpoint = target.pick().ok_or(Failure::of(Cause::NoEndpoint))?;
+    let mut in_flight = InFlight::new(target, endpoint, call.downstream, call.started);
+    rewrite::request(route, forward.prefix_rewrite.as_deref(), &mut heads.request)?;
+
+    let upload = Some(body).filter(|body| !body.is_end_stream());
+    let uploads = upload.is_some();
+    let connect_timeout = target.cluster().served().cluster.connect_timeout;
+    let limits = limits(call, forward, connect_timeout, uploads);
+    call.downstream.limit_pauses(pause(call, forward));
+    let asked = ask(call, limits, &mut in_flight, heads, upload);
+    let exchange = unless_stalled(call.downstream, !uploads, asked).await?;
+
+    heads.response.fields_mut().remove_hop_by_hop();
+    in_flight.streams(class_index(heads.response.status()));
+    Ok(Content::Upstream(Stream::new(
+        exchange.into_body(),
+        in_flight,
+    )))
+}
+
+/// How long nothing may move: the route's word goes before the listener's.
+fn pause(call: &Call<'_>, forward: &Forward) -> Option<Duration> {
+    let listener = call.listener.served.listener.http.stream_idle_timeout;
+    forward.idle_timeout.unwrap_or(listener)
+}
+
+/// The cluster for this request: one draw.
+fn choose(choice: &ClusterChoice) -> &str {
+    match choice {
+        ClusterChoice::One(name) => name,
+        ClusterChoice::Weighted(weighted) => weighted.pick(fastrand::u32(..weighted.total())),
+    }
+}
+
+/// Asks the endpoint, once more if the first attempt provably came to nothing: the endpoint closed a kept connection
+/// just when it was used again, or could not be reached and there is another one. No client should see either.
+async fn ask(
+    call: &Call<'_>,
+    limits: Limits,
+    in_flight: &mut InFlight,
+    heads: &mut Pair,
+    mut upload: Option<Incoming>,
+) -> Result<Exchange, UpstreamError> {
+    let can_repeat = upload.is_none();
+    let is_idempotent = heads.request.is_idempotent();
+    let error = match attempt(call, limits, in_flight, heads, upload.take()).await {
+        Err(error) if can_repeat && error.retry_is_safe(is_idempotent) => error,
+        outcome => return outcome,
+    };
+    let is_unreachable = matches!(
+        error,
+        UpstreamError::Connect(_) | UpstreamError::ConnectTimeout
+    );
+    if is_unreachable && !in_flight.goes_elsewhere() {
+        return Err(error);
+    }
+    in_flight.target().slot().retries.inc();
+    attempt(call, limits, in_flight, heads, None).await
+}
+
+async fn attempt(
+    call: &Call<'_>,
+    limits: Limits,
+    in_flight: &InFlight,
+    heads: &mut Pair,
+    upload: Option<Incoming>,
+) -> Result<Exchange, UpstreamError> {
+    let pool = &call.downstream.worker().pool;
+    let mut exchange =
+        Exchange::open(pool, in_flight.address(), limits, &heads.request, upload).await?;
+    exchange.response(&mut heads.response).await?;
+    Ok(exchange)
+}
+
+/// How long a request may take. The route's timeout counts from the whole request's arrival, as Envoy's does: one without a
+/// body is whole when its head is read.
+fn limits(call: &Call<'_>, forward: &Forward, connect_timeout: Duration, uploads: bool) -> Limits {
+    let (deadline, timeout) = if uploads {
+        (None, forward.timeout)
+    } else {
+        let deadline = forward
+            .timeout
+            .and_then(|timeout| call.started.checked_add(timeout));
+        (deadline, None)
+    };
+    // The connection to the client watches pauses, in both directions.
+    Limits {
+        connect_timeout,
+        idle_timeout: None,
+        deadline,
+        timeout,
+    }
+}
+
+/// What `future` gives, unless nothing moves on the client's connection for too long.
+async fn unless_stalled<T>(
+    downstream: &Downstream,
+    request_complete: bool,
+    future: impl Future<Output = Result<T, UpstreamError>>,
+) -> Result<T, Failure> {
+    let mut future = pin!(future);
+    poll_fn(|cx| {
+        if downstream.take_expiry(Expiry::Stream) {
+            return Poll::Ready(Err(Failure::stalled(request_complete)));
+        }
+        future
+            .as_mut()
+            .poll(cx)
+            .map_err(|error| Failure::from(&error))
+    })
+    .await
+}

@@ -1,0 +1,40 @@
+//! Upstreams: which endpoint, over which connection, and one HTTP/1.1 exchange on it.
+//! Everything here belongs to one worker thread (`Rc`, no locks, nothing is `Send`). There is no task per connection: a
+//! connection is driven by the request that uses it and rests in the [`Pool`] between requests.
+//!
+//! ```text
+//! request ─► Exchange::open ─► response() ─► into_body() ─► ResponseBody ─► end: connection back to the Pool
+//!              Pool: idle, or connect        Sending ║ Receiving             else: closed
+//! ```
+//!
+//! What a failure means for the client and whether to try again is decided in `request`.
+
+pub(crate) mod balancer;
+
+// What an exchange is made of, from the socket up.
+mod buffers;
+mod error;
+
+mod connection;
+mod watch;
+
+mod pool;
+mod receiving;
+mod sending;
+
+// The exchange.
+mod transfer;
+
+mod body;
+mod exchange;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use body::ResponseBody;
+pub(crate) use error::UpstreamError;
+pub(crate) use exchange::{Exchange, Limits};
+pub(crate) use pool::Pool;
+
+/// The body of a request, as the downstream side hands it over.
+pub(crate) type RequestBody = hyper::body::Incoming;

@@ -1,0 +1,153 @@
+//! One request and its response head on one connection.
+//! An address and a head go in; the response head and a [`ResponseBody`] come out. Retries, and which address to ask, are
+//! decided by the caller: an error says whether another try is safe.
+
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use http_body::Body;
+use http_wire::h1::request::encode_head;
+use http_wire::h1::response::Received;
+use http_wire::h1::{Framing, ResponseParser};
+use http_wire::head::{RequestHead, ResponseHead};
+use tokio::time::Instant;
+
+use super::body::ResponseBody;
+use super::connection::Connection;
+use super::error::{UpstreamError, Violation};
+use super::pool::Pool;
+use super::sending::Sending;
+use super::transfer::Transfer;
+use super::watch::Watch;
+use super::{RequestBody, pool};
+
+/// Most interim responses before the final one; more is an attack (RFC 9110 section 15.2 sets no limit).
+const MAX_INTERIM: u32 = 16;
+
+/// How long an exchange may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// To connect, if there is no idle connection.
+    pub(crate) connect_timeout: Duration,
+    /// Without a byte in either direction.
+    pub(crate) idle_timeout: Option<Duration>,
+    /// To the end of the response, for a request that has arrived whole.
+    pub(crate) deadline: Option<Instant>,
+    /// The same for one that is still arriving: it counts from the end of the client's body.
+    pub(crate) timeout: Option<Duration>,
+}
+
+/// One request on one upstream connection. Dropping it closes the connection.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    transfer: Transfer,
+    parser: ResponseParser,
+    is_to_head: bool,
+    interim: u32,
+    received: Option<Received>,
+}
+
+impl Exchange {
+    /// Takes an idle connection that is still good, or connects; nothing is sent yet. Without `body` the request has none.
+    pub(crate) async fn open(
+        pool: &Rc<Pool>,
+        address: SocketAddr,
+        limits: Limits,
+        head: &RequestHead,
+        body: Option<RequestBody>,
+    ) -> Result<Self, UpstreamError> {
+        let lease = lease(pool, address, limits).await?;
+        let body = body.filter(|body| !body.is_end_stream());
+        let framing = match &body {
+            None => Framing::None,
+            Some(body) => body
+                .size_hint()
+                .exact()
+                .map_or(Framing::Chunked, Framing::Length),
+        };
+        let mut out = pool.buffers.take_writing();
+        encode_head(head, framing, &mut out);
+        let sending = Sending::new(out, framing, body);
+        let watch = Watch::new(limits.idle_timeout, limits.deadline, limits.timeout);
+        Ok(Self {
+            transfer: Transfer::new(pool.clone(), lease, sending, watch),
+            parser: ResponseParser::new(),
+            is_to_head: head.method() == "HEAD",
+            interim: 0,
+            received: None,
+        })
+    }
+
+    /// Sends the request and reads the head of the final response into `into`. The response may come before all of the
+    /// request is sent; the body goes on sending the rest. Interim responses are skipped.
+    pub(crate) async fn response(&mut self, into: &mut ResponseHead) -> Result<(), UpstreamError> {
+        poll_fn(|cx| self.poll_response(into, cx)).await
+    }
+
+    /// The body of the response, once [`Exchange::response`] has given its head.
+    pub(crate) fn into_body(self) -> ResponseBody {
+        let received = self
+            .received
+            .expect("the body of a response follows its head");
+        ResponseBody::new(self.transfer, received.body, received.reusable)
+    }
+
+    fn poll_response(
+        &mut self,
+        into: &mut ResponseHead,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), UpstreamError>> {
+        loop {
+            if ready!(self.transfer.poll(cx))? == 0 {
+                return Poll::Ready(Err(self.transfer.closed()));
+            }
+            while let Some(received) = self.parse(into)? {
+                self.transfer.receiving.consume(received.head_len);
+                if into.status() >= 200 {
+                    self.received = Some(received);
+                    self.transfer.pause();
+                    return Poll::Ready(Ok(()));
+                }
+                self.skip_interim(into.status())?;
+            }
+        }
+    }
+
+    fn parse(&mut self, into: &mut ResponseHead) -> Result<Option<Received>, UpstreamError> {
+        let unread = self.transfer.receiving.unread();
+        if unread.is_empty() {
+            return Ok(None);
+        }
+        Ok(self.parser.parse(unread, self.is_to_head, into)?)
+    }
+
+    fn skip_interim(&mut self, status: u16) -> Result<(), Violation> {
+        // Nobody asked for another protocol: `Upgrade` does not leave this proxy.
+        if status == 101 {
+            return Err(Violation::UnaskedSwitch);
+        }
+        self.interim += 1;
+        self.parser = ResponseParser::new();
+        if self.interim > MAX_INTERIM {
+            Err(Violation::TooManyInterim)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+async fn lease(
+    pool: &Pool,
+    address: SocketAddr,
+    limits: Limits,
+) -> Result<pool::Lease, UpstreamError> {
+    let home = pool.home(address);
+    if let Some(lease) = home.take() {
+        return Ok(lease);
+    }
+    let connection = Connection::open(address, limits.connect_timeout, limits.deadline).await?;
+    Ok(home.lease(connection))
+}
