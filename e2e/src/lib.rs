@@ -1,0 +1,27 @@
+//! The harness: real programs as children of a test, and what stands around them.
+//! In: the binaries beside the test executable, PostgreSQL's and Envoy's. Out: values that own what they started and end it
+//! on drop, also when the process that holds them is killed.
+//! Not here: the tests (`tests/`), and any knowledge of how the programs work inside.
+//!
+//! ```text
+//!  client ──► Proxy ×3 ──► Upstream
+//!               ▲ xDS
+//!  client ──► ControlPlane ──► Postgres
+//!               ▼ xDS
+//!             Envoy
+//! ```
+
+// foundations
+pub mod ports;
+pub mod tools;
+pub mod wait;
+
+// around the programs
+pub mod client;
+pub mod process;
+pub mod upstream;
+
+// the programs
+pub mod envoy;
+pub mod postgres;
+pub mod programs;

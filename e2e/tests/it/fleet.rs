@@ -1,0 +1,79 @@
+//! A small fleet: sample upstreams, a listener port and proxies on addresses of their own.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use anyhow::Result;
+use e2e::client::{Answer, Request};
+use e2e::ports;
+use e2e::programs::{Proxy, ProxySettings};
+use e2e::upstream::Upstream;
+
+/// Three proxies, as in the demo, and the port of their listener.
+pub(crate) struct Fleet {
+    pub(crate) port: u16,
+    pub(crate) proxies: Vec<Proxy>,
+}
+
+impl Fleet {
+    /// Reserves a port on the addresses of three proxies, before they run.
+    pub(crate) fn port() -> Result<u16> {
+        ports::free_port_on(&[IpAddr::V4(Ipv4Addr::LOCALHOST), bind(0), bind(1), bind(2)])
+    }
+
+    /// Starts one proxy for each control plane and waits until all have a config.
+    pub(crate) async fn start(port: u16, xds: &[SocketAddr]) -> Result<Self> {
+        let mut proxies = Vec::new();
+        for (index, xds) in xds.iter().enumerate() {
+            let settings = ProxySettings::new(format!("edge-{index}"), *xds)
+                .bind(bind(index))
+                .workers(1);
+            proxies.push(settings.start().await?);
+        }
+        for proxy in &mut proxies {
+            proxy.wait_live().await?;
+        }
+        Ok(Self { port, proxies })
+    }
+
+    /// Sends one request to one of the proxies.
+    pub(crate) async fn send(&self, proxy: usize, request: Request) -> Result<Answer> {
+        self.proxies[proxy].send(self.port, request).await
+    }
+}
+
+fn bind(index: usize) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::new(127, 0, 0, 11 + index as u8))
+}
+
+/// Endpoints of sample upstreams, as they stand in a config.
+pub(crate) fn endpoints(upstreams: &[&Upstream]) -> String {
+    let endpoints = upstreams
+        .iter()
+        .map(|upstream| format!("{{address: 127.0.0.1, port: {}}}", upstream.port()));
+    format!("[{}]", endpoints.collect::<Vec<_>>().join(", "))
+}
+
+/// What an answer comes to, in one line: where it was forwarded to and as what, or what was answered on the way.
+pub(crate) fn outcome(answer: &Answer) -> String {
+    let status = answer.status.as_u16();
+    if let Some(location) = answer.header("location") {
+        return format!("{status} to {location}");
+    }
+    match (answer.header("x-upstream"), answer.json()) {
+        (Some(upstream), Ok(seen)) => {
+            let text = |field: &str| seen[field].as_str().unwrap_or_default().to_owned();
+            let query = Some(text("query"))
+                .filter(|query| !query.is_empty())
+                .map(|query| format!("?{query}"));
+            format!(
+                "{status} {upstream} {} {}{}",
+                text("method"),
+                text("path"),
+                query.unwrap_or_default()
+            )
+        }
+        (Some(upstream), Err(_)) => format!("{status} {upstream}"),
+        (None, _) if answer.status.is_success() => format!("{status} {:?}", answer.text()),
+        (None, _) => status.to_string(),
+    }
+}

@@ -1,0 +1,83 @@
+//! Two control planes on one Postgres.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use e2e::client::Request;
+use e2e::postgres::Postgres;
+use e2e::programs::ControlPlaneSettings;
+use e2e::wait;
+use serde_json::json;
+
+use crate::fleet::Fleet;
+
+const WITHIN: Duration = Duration::from_secs(1);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_at_one_replica_is_at_the_proxies_of_the_other_within_a_second() -> Result<()> {
+    let postgres = Postgres::start().await?;
+    let url = postgres.database()?;
+    let first = ControlPlaneSettings::default()
+        .database(&url)
+        .start()
+        .await?;
+    let second = ControlPlaneSettings::default()
+        .database(&url)
+        .start()
+        .await?;
+    let port = Fleet::port()?;
+    first
+        .apply(&format!(
+            "listeners: [{{name: web, address: 0.0.0.0, port: {port}}}]
+routes: [{{name: hello, match: {{path: {{exact: /hello}}}}, respond: {{status: 200, body: start}}}}]"
+        ))
+        .await?;
+    let fleet = Fleet::start(port, &[first.xds(), second.xds(), second.xds()]).await?;
+    for edit in 0..10 {
+        let writer = if edit % 2 == 0 { &first } else { &second };
+        let body = format!("edit {edit}");
+        let route = json!({"name": "hello", "match": {"path": {"exact": "/hello"}}, "respond": {"status": 200, "body": body}});
+        writer.replace_route("hello", &route).await?;
+        let committed = Instant::now();
+        for proxy in 0..3 {
+            wait::until("the edit is served", WITHIN, async || {
+                let answer = fleet
+                    .send(proxy, Request::get("/hello"))
+                    .await
+                    .map_err(|error| format!("{error:#}"))?;
+                if answer.text() == body {
+                    Ok(())
+                } else {
+                    Err(answer.text())
+                }
+            })
+            .await?;
+        }
+        println!(
+            "edit {edit}: at all proxies of both replicas after {:?}",
+            committed.elapsed()
+        );
+    }
+    // Every replica shows the nodes of all.
+    for replica in [&first, &second] {
+        wait::until("all nodes are shown", Duration::from_secs(5), async || {
+            let nodes = replica
+                .get("/v1/fleets/default/nodes")
+                .await
+                .map_err(|error| format!("{error:#}"))?;
+            let connected = nodes["items"].as_array().map_or(0, |nodes| {
+                nodes
+                    .iter()
+                    .filter(|node| node["connected"] == true)
+                    .count()
+            });
+            if connected == 3 {
+                Ok(())
+            } else {
+                Err(nodes.to_string())
+            }
+        })
+        .await?;
+    }
+    Ok(())
+}
