@@ -1,0 +1,64 @@
+//! Signalbox side by side with an L4 forwarder (the floor), nginx, HAProxy and Envoy, in one run on one machine.
+//! In: whatever of these is installed. Out: a table, and `bench/results/*.json` with machine, kernel and versions.
+//!
+//! ```text
+//!   core 1: wrk ──► core 0: one peer at a time, one worker ──► core 1: upstream
+//! ```
+//!
+//! Absolute times move with the machine; ratios that are paired by round hold. `cargo xtask bench quick` builds and runs this.
+
+// the servers of our own
+mod tiny;
+
+// measuring
+mod machine;
+mod usage;
+mod wrk;
+
+// the comparison
+mod peers;
+mod quick;
+mod report;
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser;
+
+/// Side-by-side benchmarks.
+#[derive(Parser)]
+#[command(name = "bench")]
+enum Bench {
+    /// Small answers over kept connections, one pinned worker.
+    Quick(quick::Arguments),
+    /// The server behind the peers. Started by the benchmark.
+    #[command(hide = true)]
+    Upstream { listen: SocketAddr },
+    /// The L4 forwarder. Started by the benchmark.
+    #[command(hide = true)]
+    Forwarder {
+        listen: SocketAddr,
+        upstream: SocketAddr,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(&Bench::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(bench: &Bench) -> Result<()> {
+    match bench {
+        Bench::Quick(arguments) => {
+            tokio::runtime::Runtime::new()?.block_on(quick::quick(arguments))
+        }
+        Bench::Upstream { listen } => tiny::upstream::serve(*listen),
+        Bench::Forwarder { listen, upstream } => tiny::forwarder::serve(*listen, *upstream),
+    }
+}

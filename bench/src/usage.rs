@@ -1,0 +1,49 @@
+//! What a process has used, from `/proc` (proc(5)).
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+/// User space sees times in hundredths of a second on every Linux that we know of (`getconf CLK_TCK`).
+const TICK: Duration = Duration::from_millis(10);
+
+/// User and system time of all its threads so far.
+pub(crate) fn cpu_time(process: u32) -> Result<Duration> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
+    ticks(&stat)
+        .map(|ticks| TICK * ticks)
+        .with_context(|| format!("no times in {stat:?}"))
+}
+
+/// Fields 14 and 15, counted behind the name, which may hold spaces and parentheses.
+fn ticks(stat: &str) -> Option<u32> {
+    let fields: Vec<&str> = stat.rsplit_once(") ")?.1.split(' ').collect();
+    Some(fields.get(11)?.parse::<u32>().ok()? + fields.get(12)?.parse::<u32>().ok()?)
+}
+
+/// Resident memory in KiB.
+pub(crate) fn resident_kib(process: u32) -> Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let value = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok());
+    value.with_context(|| format!("process {process} shows no resident memory"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_found_behind_any_name() {
+        let stat = "7 (a) b) (c) S 1 7 7 0 -1 4194560 9 0 0 0 120 34 5 6 20 0 1 0 100 1000 10";
+        assert_eq!(ticks(stat), Some(154));
+        assert_eq!(ticks("7 (x) S"), None);
+    }
+
+    #[test]
+    fn our_own_usage_can_be_read() {
+        cpu_time(std::process::id()).unwrap();
+        assert!(resident_kib(std::process::id()).unwrap() > 0);
+    }
+}

