@@ -25,6 +25,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::metrics::Metrics;
 use crate::nodes::Nodes;
+use crate::reconciler::Reconciler;
 use crate::snapshots::Snapshots;
 
 use self::wire::{DeltaCodec, Encoded};
@@ -36,36 +37,32 @@ const DELTA_METHOD: &str =
 /// Largest request. A client that comes back names all it holds in one message: 50,000 names are several MiB.
 const REQUEST_SIZE: usize = 64 * 1024 * 1024;
 
-/// What every stream needs.
+/// The service.
 #[derive(Clone, Debug)]
 pub struct AdsService {
     context: Arc<StreamContext>,
 }
 
+/// What every stream needs.
 #[derive(Debug)]
-struct StreamContext {
-    snapshots: Arc<Snapshots>,
-    nodes: Arc<Nodes>,
-    metrics: Arc<Metrics>,
+pub struct StreamContext {
+    /// Asked to read the store again before a new stream is served.
+    pub reconciler: Arc<Reconciler>,
+    /// What is served.
+    pub snapshots: Arc<Snapshots>,
+    /// Told what clients say.
+    pub nodes: Arc<Nodes>,
+    /// Counts.
+    pub metrics: Arc<Metrics>,
     /// Named in every response, so that a client's operator sees which replica serves it.
-    control_plane: String,
+    pub control_plane: String,
 }
 
 impl AdsService {
-    /// A service that serves `snapshots`; `control_plane` names this replica.
-    pub fn new(
-        snapshots: Arc<Snapshots>,
-        nodes: Arc<Nodes>,
-        metrics: Arc<Metrics>,
-        control_plane: String,
-    ) -> Self {
+    /// The service over what its streams need.
+    pub fn new(context: StreamContext) -> Self {
         Self {
-            context: Arc::new(StreamContext {
-                snapshots,
-                nodes,
-                metrics,
-                control_plane,
-            }),
+            context: Arc::new(context),
         }
     }
 }

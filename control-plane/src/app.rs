@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 
-use crate::ads::AdsService;
+use crate::ads::{AdsService, StreamContext};
 use crate::api::{self, ApiState};
 use crate::metrics::Metrics;
 use crate::nodes::Nodes;
@@ -56,10 +56,16 @@ impl App {
             Arc::new(Snapshots::default()),
             Nodes::new(replica.clone(), metrics.clone()),
         );
-        let reconciler = Reconciler::new(store.clone(), snapshots.clone());
+        let reconciler = Arc::new(Reconciler::new(store.clone(), snapshots.clone()));
         // Before the first stream: a fleet that is not known yet would be refused.
-        reconciler.reconcile().await?;
-        let ads = AdsService::new(snapshots.clone(), nodes.clone(), metrics.clone(), replica);
+        reconciler.refresh().await?;
+        let ads = AdsService::new(StreamContext {
+            reconciler: reconciler.clone(),
+            snapshots: snapshots.clone(),
+            nodes: nodes.clone(),
+            metrics: metrics.clone(),
+            control_plane: replica,
+        });
         let mut tasks = JoinSet::new();
         tasks.spawn(running(reconciler.run(shutdown.clone())));
         tasks.spawn(running(nodes.run(store.clone(), shutdown.clone())));

@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Mutex;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use xds::node::ClientClass;
 use xds::snapshot::Snapshot;
@@ -17,23 +19,29 @@ use crate::translate::{self, FastLane};
 const POLL: Duration = Duration::from_millis(500);
 
 /// Reads and publishes.
-#[derive(Clone)]
+#[derive(Debug)]
 pub struct Reconciler {
     store: Arc<dyn Store>,
     snapshots: Arc<Snapshots>,
+    /// When the last reading began. One reads at a time, so nothing older is published after something newer.
+    begun: Mutex<Option<Instant>>,
 }
 
 impl Reconciler {
     /// A reconciler from a store to what is served.
     pub fn new(store: Arc<dyn Store>, snapshots: Arc<Snapshots>) -> Self {
-        Self { store, snapshots }
+        Self {
+            store,
+            snapshots,
+            begun: Mutex::new(None),
+        }
     }
 
     /// Goes on until it is cancelled. While the store is away, what was published stays.
-    pub async fn run(self, shutdown: CancellationToken) {
+    pub async fn run(self: Arc<Self>, shutdown: CancellationToken) {
         let mut hints = self.store.hints();
         loop {
-            if let Err(error) = self.reconcile().await {
+            if let Err(error) = self.refresh().await {
                 tracing::warn!(%error, "the store could not be read; what is served stays");
             }
             tokio::select! {
@@ -44,8 +52,19 @@ impl Reconciler {
         }
     }
 
-    /// Brings what is served up to the store, once.
-    pub async fn reconcile(&self) -> Result<(), StoreError> {
+    /// Brings what is served up to the store as it is now, or later. Whoever calls while another reading runs shares the
+    /// next one, so a storm of callers costs two.
+    pub async fn refresh(&self) -> Result<(), StoreError> {
+        let called = Instant::now();
+        let mut begun = self.begun.lock().await;
+        if begun.is_some_and(|begun| begun >= called) {
+            return Ok(());
+        }
+        *begun = Some(Instant::now());
+        self.reconcile().await
+    }
+
+    async fn reconcile(&self) -> Result<(), StoreError> {
         let fleets = self.store.fleets().await?;
         self.snapshots
             .forget_all_but(|name| fleets.iter().any(|fleet| fleet.name == name));

@@ -41,6 +41,11 @@ async fn serve(
     };
     let node = Node::from_proto(first.node.as_ref())
         .map_err(|error| Status::invalid_argument(error.to_string()))?;
+    // This replica may lag behind: a client that comes from another one must not be moved back. While the store is away,
+    // what is known has to do.
+    if let Err(error) = context.reconciler.refresh().await {
+        tracing::warn!(%error, "a stream is served from what is known already");
+    }
     let mut watched = context
         .snapshots
         .watch(&node.fleet, node.class())
