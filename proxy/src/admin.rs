@@ -49,12 +49,13 @@ pub(crate) async fn serve(listener: TcpListener, sources: Sources, shutdown: Can
     }
 }
 
-/// 200 while there is a config and the proxy wants traffic. The words are Envoy's.
+/// 200 while a config is served and the proxy wants traffic: its sockets listen by then, while its generation is set just
+/// before. The words are Envoy's.
 async fn ready(State(sources): State<Sources>) -> (StatusCode, &'static str) {
     let shared = &sources.shared;
     if shared.is_draining() {
         (StatusCode::SERVICE_UNAVAILABLE, "DRAINING\n")
-    } else if shared.generation() == 0 {
+    } else if shared.status().since.is_none() {
         (StatusCode::SERVICE_UNAVAILABLE, "PRE_INITIALIZING\n")
     } else {
         (StatusCode::OK, "LIVE\n")

@@ -4,13 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 
 use super::downstream::Downstream;
-
-/// The number of a connection: a slot, and how often the slot was used before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Id {
-    pub(super) slot: u32,
-    pub(super) birth: u32,
-}
+use super::wheel::Id;
 
 /// All open connections. They belong to their own tasks; here is only how to find them.
 #[derive(Default)]

@@ -13,9 +13,8 @@ use xds::resource::http_connection_manager::HttpConnectionManager;
 use crate::metrics::{ListenerSlot, PerWorker};
 
 use super::Worker;
-use super::connections::Id;
 use super::view::{Place, View};
-use super::wheel::ticks;
+use super::wheel::{Id, ticks};
 
 /// What a connection is busy with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

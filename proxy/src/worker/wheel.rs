@@ -4,12 +4,17 @@
 
 use std::time::Duration;
 
-use super::connections::Id;
-
 /// How exact timeouts of connections are.
 pub(super) const TICK: Duration = Duration::from_millis(100);
 /// Slots of the wheel; a deadline further away waits in the last one and goes round again.
 const SLOTS: u32 = 512;
+
+/// The number of a connection: a slot, and how often the slot was used before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Id {
+    pub(super) slot: u32,
+    pub(super) birth: u32,
+}
 
 /// Rounds up, so that nothing ends early.
 pub(super) fn ticks(duration: Duration) -> u32 {
