@@ -4,6 +4,7 @@
 //! Every failure is an `application/problem+json` (`problem`), also those of the framework (`finish`).
 
 mod document;
+mod etag;
 mod finish;
 mod precondition;
 mod problem;

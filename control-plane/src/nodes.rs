@@ -15,7 +15,7 @@ use xds::type_url::ResourceType;
 use crate::metrics::Metrics;
 use crate::model::timestamp::Timestamp;
 use crate::store::Store;
-use crate::store::nodes::{NodeStatus, Refusal};
+use crate::store::node_status::{NodeStatus, Refusal};
 
 /// How long changes are collected before they are written: a batch is one statement, however many nodes there are.
 const BATCH_PAUSE: Duration = Duration::from_millis(100);

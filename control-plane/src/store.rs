@@ -3,7 +3,7 @@
 //! Not here: what may be stored (`revision` decides), and when it is read again (the reconciler does).
 
 pub mod error;
-pub mod nodes;
+pub mod node_status;
 pub mod sql;
 
 mod database;
@@ -12,6 +12,7 @@ mod endpoints;
 mod fleets;
 mod listen;
 mod lock;
+mod nodes;
 mod revisions;
 
 use std::fmt;
@@ -27,7 +28,7 @@ use crate::revision::Validated;
 use crate::translate::FastLane;
 
 pub use self::error::{Result, StoreError};
-use self::nodes::NodeStatus;
+use self::node_status::NodeStatus;
 
 /// A set of proxies that serve the same config.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -12,7 +12,8 @@ use crate::revision::Verb;
 
 use super::ApiState;
 use super::document::{Body, Format};
-use super::precondition::{Etag, Precondition};
+use super::etag::Etag;
+use super::precondition::Precondition;
 use super::problem::{FieldError, Problem, ProblemDocument, Result};
 use super::query::{PathOf, Saying, at_revision, json_at};
 use super::write::{self, Base, Outcome};

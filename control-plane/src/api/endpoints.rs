@@ -15,7 +15,8 @@ use crate::store::{Expected, StoreError};
 
 use super::ApiState;
 use super::document::Body;
-use super::precondition::{Etag, Precondition};
+use super::etag::Etag;
+use super::precondition::Precondition;
 use super::problem::{FieldError, Kind, Problem, ProblemDocument, Result, code};
 use super::query::{Nothing, Page, Paging, PathOf, at_revision, json_at};
 use super::write;

@@ -2,7 +2,7 @@
 
 use axum::extract::{Query, State};
 
-use crate::store::nodes::NodeStatus;
+use crate::store::node_status::NodeStatus;
 
 use super::ApiState;
 use super::problem::{Kind, Problem, ProblemDocument, Result};

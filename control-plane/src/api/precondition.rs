@@ -2,20 +2,12 @@
 //! not seen.
 
 use std::convert::Infallible;
-use std::fmt;
 
+use super::etag::Etag;
+use super::problem::{Kind, Problem};
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
-use serde::Serialize;
-
-use crate::model::canonical;
-
-use super::problem::{Kind, Problem};
-
-/// A strong entity tag, with its quotes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Etag(String);
+use axum::http::{HeaderMap, HeaderName, header};
 
 /// What a request demands of the state it meets.
 #[derive(Clone, Debug, Default)]
@@ -28,32 +20,6 @@ pub(super) struct Precondition {
 enum Tags {
     Any,
     These(Vec<String>),
-}
-
-impl Etag {
-    /// The tag of a resource: a hash of its content.
-    pub(super) fn of<T: Serialize>(resource: &T) -> Self {
-        Self::of_hash(&canonical::hash(&canonical::to_bytes(resource)))
-    }
-
-    pub(super) fn of_hash(hash: &canonical::Hash) -> Self {
-        Self(format!("\"{}\"", &canonical::hex(hash)[..32]))
-    }
-
-    /// The tag of a whole config: its revision. It names the state; JSON and YAML are two writings of it.
-    pub(super) fn of_revision(revision: u64) -> Self {
-        Self(format!("\"{revision}\""))
-    }
-
-    pub(super) fn header(&self) -> HeaderValue {
-        HeaderValue::from_str(&self.0).expect("a tag holds digits and quotes only")
-    }
-}
-
-impl fmt::Display for Etag {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
 }
 
 impl Precondition {
@@ -96,7 +62,7 @@ impl Tags {
         match (self, current) {
             (_, None) => false,
             (Self::Any, Some(_)) => true,
-            (Self::These(tags), Some(Etag(current))) => tags.contains(current),
+            (Self::These(tags), Some(current)) => tags.iter().any(|tag| current.is(tag)),
         }
     }
 
@@ -131,6 +97,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Precondition {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderValue;
+
     use super::*;
 
     fn verdict(if_match: Option<&str>, if_none_match: Option<&str>, current: Option<u64>) -> u16 {

@@ -15,7 +15,7 @@ use crate::model::{self, ResourceId};
 use crate::store::StoreError;
 
 pub(super) use self::kind::Kind;
-use super::precondition::Etag;
+use super::etag::Etag;
 
 /// The result of a handler.
 pub(super) type Result<T = Response> = std::result::Result<T, Problem>;

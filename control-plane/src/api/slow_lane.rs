@@ -11,7 +11,8 @@ use crate::model::{Resource, ResourceId, document};
 
 use super::ApiState;
 use super::document::Body;
-use super::precondition::{Etag, Precondition};
+use super::etag::Etag;
+use super::precondition::Precondition;
 use super::problem::{FieldError, Problem, Result};
 use super::query::{Page, Paging, Saying, at_revision, json_at};
 use super::write::{self, Base};

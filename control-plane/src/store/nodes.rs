@@ -1,67 +1,19 @@
 //! What each node was sent and what it said to it, as its replica last wrote it down; and which replicas are alive.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row as _};
-use utoipa::ToSchema;
 
 use super::error::{Result, StoreError};
+use super::node_status::{NodeStatus, Refusal};
 use super::sql::{BATCH, SqlStore, placeholders, unsigned};
 use crate::model::canonical;
 use crate::model::timestamp::Timestamp;
 
 /// A replica that was not seen alive for so long is taken for dead, and its nodes for disconnected.
-pub const REPLICA_IS_DEAD_AFTER: Duration = Duration::from_secs(15);
-
-/// What is known of a node.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct NodeStatus {
-    /// The fleet whose config it asked for.
-    #[serde(skip)]
-    pub fleet: String,
-    /// Its id, unique within the fleet.
-    #[schema(example = "edge-1")]
-    pub id: String,
-    /// The control plane that it is, or was, connected to.
-    pub replica: String,
-    /// Whether it is connected.
-    pub connected: bool,
-    /// Its class: what it can be served.
-    #[schema(example = "signalbox")]
-    pub class: String,
-    /// What it says it is.
-    pub user_agent: String,
-    /// The zone it is in; empty if it does not say.
-    pub zone: String,
-    /// Its labels.
-    pub labels: BTreeMap<String, String>,
-    /// When its stream began.
-    pub connected_at: Timestamp,
-    /// The newest revision that it was sent whole.
-    pub sent_revision: Option<u64>,
-    /// The newest revision that it acknowledged whole.
-    pub acked_revision: Option<u64>,
-    /// What it refused, unless it has acknowledged something since.
-    pub refused: Option<Refusal>,
-    /// When any of this last changed.
-    pub updated_at: Timestamp,
-}
-
-/// A NACK.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct Refusal {
-    /// The revision that was refused.
-    pub revision: u64,
-    /// The type of the resources.
-    pub type_url: String,
-    /// What the node said.
-    pub message: String,
-    /// When.
-    pub at: Timestamp,
-}
+const REPLICA_IS_DEAD_AFTER: Duration = Duration::from_secs(15);
 
 /// A refusal as it is stored: times are numbers in the database.
 #[derive(Serialize, Deserialize)]

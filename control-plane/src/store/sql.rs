@@ -16,7 +16,7 @@ use super::database::{CONNECTIONS, connect, sqlite_url};
 use super::dialect::Dialect;
 use super::error::{OpenError, Result, StoreError};
 use super::lock::FileLock;
-use super::nodes::NodeStatus;
+use super::node_status::NodeStatus;
 use super::{Commit, Expected, Fleet, Revision, Store, listen};
 use crate::model::timestamp::Timestamp;
 use crate::model::{Config, Endpoints};

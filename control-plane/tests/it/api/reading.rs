@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use control_plane::model::timestamp::Timestamp;
-use control_plane::store::nodes::{NodeStatus, Refusal};
+use control_plane::store::node_status::{NodeStatus, Refusal};
 use serde_json::json;
 
 use super::{Api, errors};

@@ -6,7 +6,7 @@ use std::pin::Pin;
 
 use control_plane::model::timestamp::Timestamp;
 use control_plane::model::{Config, Endpoints, canonical};
-use control_plane::store::nodes::{NodeStatus, Refusal};
+use control_plane::store::node_status::{NodeStatus, Refusal};
 use control_plane::store::{Commit, Expected, StoreError};
 
 use super::{Fresh, SOON, commit, validated};

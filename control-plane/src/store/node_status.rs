@@ -1,0 +1,55 @@
+//! What is known of a node: as its replica writes it down, as the store keeps it, as the API shows it.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::model::timestamp::Timestamp;
+
+/// What is known of a node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct NodeStatus {
+    /// The fleet whose config it asked for.
+    #[serde(skip)]
+    pub fleet: String,
+    /// Its id, unique within the fleet.
+    #[schema(example = "edge-1")]
+    pub id: String,
+    /// The control plane that it is, or was, connected to.
+    pub replica: String,
+    /// Whether it is connected.
+    pub connected: bool,
+    /// Its class: what it can be served.
+    #[schema(example = "signalbox")]
+    pub class: String,
+    /// What it says it is.
+    pub user_agent: String,
+    /// The zone it is in; empty if it does not say.
+    pub zone: String,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// When its stream began.
+    pub connected_at: Timestamp,
+    /// The newest revision that it was sent whole.
+    pub sent_revision: Option<u64>,
+    /// The newest revision that it acknowledged whole.
+    pub acked_revision: Option<u64>,
+    /// What it refused, unless it has acknowledged something since.
+    pub refused: Option<Refusal>,
+    /// When any of this last changed.
+    pub updated_at: Timestamp,
+}
+
+/// A NACK.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Refusal {
+    /// The revision that was refused.
+    pub revision: u64,
+    /// The type of the resources.
+    pub type_url: String,
+    /// What the node said.
+    pub message: String,
+    /// When.
+    pub at: Timestamp,
+}
