@@ -1,12 +1,15 @@
 //! A small fleet: sample upstreams, a listener port and proxies on addresses of their own.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use anyhow::Result;
 use e2e::client::{Answer, Request};
 use e2e::ports;
 use e2e::programs::{Proxy, ProxySettings};
 use e2e::upstream::Upstream;
+use e2e::wait;
+use serde_json::{Value, json};
 
 /// Three proxies, as in the demo, and the port of their listener.
 pub(crate) struct Fleet {
@@ -39,6 +42,40 @@ impl Fleet {
     pub(crate) async fn send(&self, proxy: usize, request: Request) -> Result<Answer> {
         self.proxies[proxy].send(self.port, request).await
     }
+
+    /// Waits until a proxy answers `/hello` with this text.
+    pub(crate) async fn wait_for_hello(
+        &self,
+        proxy: usize,
+        text: &str,
+        within: Duration,
+    ) -> Result<()> {
+        wait::until("the edit is served", within, async || {
+            let answer = self
+                .send(proxy, Request::get("/hello"))
+                .await
+                .map_err(|error| format!("{error:#}"))?;
+            if answer.text() == text {
+                Ok(())
+            } else {
+                Err(answer.text())
+            }
+        })
+        .await
+    }
+}
+
+/// A config with one listener and a route `hello` that answers with this text.
+pub(crate) fn hello_config(port: u16, text: &str) -> String {
+    format!(
+        "listeners: [{{name: web, address: 0.0.0.0, port: {port}}}]
+routes: [{{name: hello, match: {{path: {{exact: /hello}}}}, respond: {{status: 200, body: {text}}}}}]"
+    )
+}
+
+/// The route `hello` alone, with another text.
+pub(crate) fn hello_route(text: &str) -> Value {
+    json!({"name": "hello", "match": {"path": {"exact": "/hello"}}, "respond": {"status": 200, "body": text}})
 }
 
 fn bind(index: usize) -> IpAddr {

@@ -3,13 +3,12 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use e2e::client::Request;
 use e2e::postgres::Postgres;
 use e2e::programs::ControlPlaneSettings;
 use e2e::wait;
-use serde_json::json;
+use futures_util::future::try_join_all;
 
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, hello_config, hello_route};
 
 const WITHIN: Duration = Duration::from_secs(1);
 
@@ -26,33 +25,14 @@ async fn a_commit_at_one_replica_is_at_the_proxies_of_the_other_within_a_second(
         .start()
         .await?;
     let port = Fleet::port()?;
-    first
-        .apply(&format!(
-            "listeners: [{{name: web, address: 0.0.0.0, port: {port}}}]
-routes: [{{name: hello, match: {{path: {{exact: /hello}}}}, respond: {{status: 200, body: start}}}}]"
-        ))
-        .await?;
+    first.apply(&hello_config(port, "start")).await?;
     let fleet = Fleet::start(port, &[first.xds(), second.xds(), second.xds()]).await?;
     for edit in 0..10 {
         let writer = if edit % 2 == 0 { &first } else { &second };
-        let body = format!("edit {edit}");
-        let route = json!({"name": "hello", "match": {"path": {"exact": "/hello"}}, "respond": {"status": 200, "body": body}});
-        writer.replace_route("hello", &route).await?;
+        let text = format!("edit {edit}");
+        writer.replace_route("hello", &hello_route(&text)).await?;
         let committed = Instant::now();
-        for proxy in 0..3 {
-            wait::until("the edit is served", WITHIN, async || {
-                let answer = fleet
-                    .send(proxy, Request::get("/hello"))
-                    .await
-                    .map_err(|error| format!("{error:#}"))?;
-                if answer.text() == body {
-                    Ok(())
-                } else {
-                    Err(answer.text())
-                }
-            })
-            .await?;
-        }
+        try_join_all((0..3).map(|proxy| fleet.wait_for_hello(proxy, &text, WITHIN))).await?;
         println!(
             "edit {edit}: at all proxies of both replicas after {:?}",
             committed.elapsed()
