@@ -16,6 +16,7 @@ use crate::api::{self, ApiState};
 use crate::metrics::Metrics;
 use crate::nodes::Nodes;
 use crate::reconciler::Reconciler;
+use crate::session::SessionService;
 use crate::settings::Settings;
 use crate::snapshots::Snapshots;
 use crate::store::Store;
@@ -66,10 +67,11 @@ impl App {
             metrics: metrics.clone(),
             control_plane: replica,
         });
+        let session = SessionService::new(reconciler.clone(), snapshots.clone(), nodes.clone());
         let mut tasks = JoinSet::new();
         tasks.spawn(running(reconciler.run(shutdown.clone())));
         tasks.spawn(running(nodes.run(store.clone(), shutdown.clone())));
-        tasks.spawn(serve_xds(xds, ads, shutdown.clone()));
+        tasks.spawn(serve_xds(xds, ads, session, shutdown.clone()));
         tasks.spawn(serve_admin(
             admin,
             ApiState {
@@ -134,6 +136,7 @@ async fn serve_admin(listener: TcpListener, state: ApiState) -> anyhow::Result<(
 async fn serve_xds(
     listener: TcpListener,
     ads: AdsService,
+    session: SessionService,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let server = tonic::transport::Server::builder()
@@ -141,6 +144,7 @@ async fn serve_xds(
         .http2_keepalive_timeout(Some(KEEP_ALIVE.1))
         .tcp_nodelay(true)
         .add_service(ads)
+        .add_service(session.into_server())
         .serve_with_incoming(TcpListenerStream::new(listener));
     shutdown.run_until_cancelled(server).await.transpose()?;
     Ok(())

@@ -22,6 +22,8 @@ pub mod store;
 
 // What clients are served, and what they say to it.
 pub mod ads;
+
+pub mod session;
 pub mod nodes;
 pub mod reconciler;
 pub mod snapshots;

@@ -42,6 +42,17 @@ struct Entry {
     dirty: bool,
 }
 
+/// What a node of ours says of the revisions it holds.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// What requests are served by.
+    pub live_revision: Option<u64>,
+    /// What can be switched to at once.
+    pub staged_revision: Option<u64>,
+    /// What could not be staged, and why.
+    pub refused: Option<Refusal>,
+}
+
 impl Nodes {
     /// No nodes yet; `replica` names this process in the store.
     pub fn new(replica: String, metrics: Arc<Metrics>) -> Arc<Self> {
@@ -72,6 +83,8 @@ impl Nodes {
             connected_at: now,
             sent_revision: None,
             acked_revision: None,
+            live_revision: None,
+            staged_revision: None,
             refused: None,
             updated_at: now,
         };
@@ -90,6 +103,24 @@ impl Nodes {
             key,
             stream,
         }
+    }
+
+    /// Notes what a node of ours says on its session. `false` if the node has no stream here (yet).
+    pub fn report(&self, fleet: &str, id: &str, report: Report) -> bool {
+        let mut table = self.table();
+        let Some(entry) = table.get_mut(&(fleet.to_owned(), id.to_owned())) else {
+            return false;
+        };
+        let status = &mut entry.status;
+        status.live_revision = report.live_revision;
+        status.staged_revision = report.staged_revision;
+        if let Some(refusal) = report.refused {
+            status.refused = Some(refusal);
+        }
+        status.updated_at = Timestamp::now();
+        entry.dirty = true;
+        self.changed.notify_one();
+        true
     }
 
     /// Writes what changes to the store, and that this replica lives, until it is cancelled.

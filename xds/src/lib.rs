@@ -27,8 +27,13 @@ pub mod route_index;
 // One resource: decoded, validated, with the bytes it came from.
 pub mod resource;
 
-// Many resources: as sent, and as used.
-pub mod compile;
-pub mod config;
-pub mod route_table;
+// Many resources: as a number, as sent, and as used.
+pub mod sum;
+
 pub mod snapshot;
+
+pub mod route_table;
+
+pub mod config;
+
+pub mod compile;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::resource::Resource;
+use crate::sum::{RevisionSums, SetSum};
 use crate::type_url::ResourceType;
 
 /// Resources by name.
@@ -14,6 +15,8 @@ pub type ResourceSet = BTreeMap<Arc<str>, Arc<Resource>>;
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     sets: [Arc<ResourceSet>; ResourceType::ALL.len()],
+    /// Kept up to date with every change.
+    sums: [SetSum; ResourceType::ALL.len()],
 }
 
 /// What turns the resources of one type from an older snapshot into those of a newer one.
@@ -38,8 +41,12 @@ impl Snapshot {
 
     /// Puts a resource in place of what had its name. Copies the set of its type if somebody shares it.
     pub fn insert(&mut self, resource: Arc<Resource>) {
-        Arc::make_mut(&mut self.sets[resource.ty().index()])
-            .insert(resource.name().clone(), resource);
+        let index = resource.ty().index();
+        self.sums[index].add(&resource);
+        let set = Arc::make_mut(&mut self.sets[index]);
+        if let Some(before) = set.insert(resource.name().clone(), resource) {
+            self.sums[index].remove(&before);
+        }
     }
 
     /// Takes a resource out.
@@ -47,12 +54,29 @@ impl Snapshot {
         if !self.sets[ty.index()].contains_key(name) {
             return None;
         }
-        Arc::make_mut(&mut self.sets[ty.index()]).remove(name)
+        let removed = Arc::make_mut(&mut self.sets[ty.index()]).remove(name)?;
+        self.sums[ty.index()].remove(&removed);
+        Some(removed)
     }
 
     /// Replaces all resources of a type.
     pub fn replace(&mut self, ty: ResourceType, set: Arc<ResourceSet>) {
+        let mut sum = SetSum::default();
+        for resource in set.values() {
+            sum.add(resource);
+        }
+        self.sums[ty.index()] = sum;
         self.sets[ty.index()] = set;
+    }
+
+    /// The sum of the resources of one type.
+    pub fn sum(&self, ty: ResourceType) -> SetSum {
+        self.sums[ty.index()]
+    }
+
+    /// The sums that tell whether this is a given revision.
+    pub fn revision_sums(&self) -> RevisionSums {
+        RevisionSums::new(|ty| self.sum(ty))
     }
 
     /// How many resources there are, of all types.
@@ -104,3 +128,6 @@ impl Diff {
         self.changed.is_empty() && self.removed.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,7 @@ mod workspace;
 mod bench;
 mod demo;
 mod descriptors;
+mod generate;
 mod test;
 
 use std::process::ExitCode;
@@ -33,6 +34,8 @@ enum Xtask {
     Lint,
     /// Make `proto/envoy.binpb.zst` anew from the `envoy-types` package.
     Descriptors,
+    /// Make the Rust code of our own services anew from `proto/proto`.
+    Generate,
 }
 
 fn main() -> ExitCode {
@@ -54,6 +57,7 @@ fn run(xtask: &Xtask) -> Result<()> {
         Xtask::Fmt => run::run(workspace::cargo().args(["fmt", "--all"])),
         Xtask::Lint => run::run(&mut workspace::clippy()),
         Xtask::Descriptors => descriptors::regenerate(),
+        Xtask::Generate => generate::regenerate(),
     }
 }
 

@@ -30,6 +30,16 @@ pub(super) struct DeltaState {
     target: Arc<Served>,
     target_since: Instant,
     next_nonce: u64,
+    removals: Removals,
+}
+
+/// When resources that are gone may be taken away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Removals {
+    /// When what referred to them has been acknowledged: for clients that use each resource as it comes.
+    AfterAcknowledgement,
+    /// At once: for our own proxy, which switches when it has a whole revision.
+    AtOnce,
 }
 
 #[derive(Debug)]
@@ -58,7 +68,7 @@ pub(super) enum Meaning {
 }
 
 impl DeltaState {
-    pub(super) fn new(target: Arc<Served>, now: Instant) -> Self {
+    pub(super) fn new(target: Arc<Served>, removals: Removals, now: Instant) -> Self {
         let types = ResourceType::ALL.map(|ty| TypeState {
             subscription: Subscription::default(),
             held: Held::new(ty),
@@ -68,6 +78,7 @@ impl DeltaState {
             target,
             target_since: now,
             next_nonce: 1,
+            removals,
         }
     }
 
@@ -157,19 +168,30 @@ impl DeltaState {
     }
 
     fn next_removal(&mut self, now: Instant) -> Option<Response> {
-        if self.has_refused()
-            || !(self.additions_are_acknowledged() || now >= self.target_since + REMOVAL_PATIENCE)
-        {
+        if !self.may_remove(now) {
             return None;
         }
-        let ty = ResourceType::ALL
+        let mut pending = ResourceType::ALL
             .into_iter()
             .rev()
-            .find(|ty| self.has_pending(*ty, Part::Removals))?;
-        if self.held(ty).is_in_flight() {
-            return None;
-        }
+            .filter(|ty| self.has_pending(*ty, Part::Removals));
+        let is_free = |ty: &ResourceType| !self.held(*ty).is_in_flight();
+        let ty = match self.removals {
+            Removals::AtOnce => pending.find(is_free)?,
+            // What refers goes before what it refers to, so nothing overtakes.
+            Removals::AfterAcknowledgement => pending.next().filter(is_free)?,
+        };
         self.send(ty, Part::Removals)
+    }
+
+    fn may_remove(&self, now: Instant) -> bool {
+        match self.removals {
+            Removals::AtOnce => true,
+            Removals::AfterAcknowledgement => {
+                let is_late = now >= self.target_since + REMOVAL_PATIENCE;
+                !self.has_refused() && (is_late || self.additions_are_acknowledged())
+            }
+        }
     }
 
     fn additions_are_acknowledged(&self) -> bool {

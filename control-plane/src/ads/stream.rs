@@ -7,14 +7,14 @@ use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryRequest;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tonic::{Status, Streaming};
-use xds::node::Node;
+use xds::node::{ClientClass, Node};
 use xds::type_url::ResourceType;
 
 use crate::nodes::NodeHandle;
 use crate::snapshots::Served;
 
 use super::StreamContext;
-use super::delta::{DeltaState, Meaning};
+use super::delta::{DeltaState, Meaning, Removals};
 use super::wire::Encoded;
 
 type Responses = mpsc::Sender<Result<Encoded, Status>>;
@@ -54,7 +54,7 @@ async fn serve(
     let target = watched.borrow_and_update().clone();
     let mut session = Session {
         context,
-        state: DeltaState::new(target, Instant::now()),
+        state: DeltaState::new(target, removals(node.class()), Instant::now()),
         handle: context.nodes.connect(&node),
         node,
         unknown_type: None,
@@ -154,6 +154,13 @@ impl Session<'_> {
             revision,
             &self.context.control_plane,
         ))
+    }
+}
+
+fn removals(class: ClientClass) -> Removals {
+    match class {
+        ClientClass::Signalbox => Removals::AtOnce,
+        ClientClass::Envoy => Removals::AfterAcknowledgement,
     }
 }
 

@@ -35,6 +35,10 @@ pub struct NodeStatus {
     pub sent_revision: Option<u64>,
     /// The newest revision that it acknowledged whole.
     pub acked_revision: Option<u64>,
+    /// The revision that its requests are served by; only our own proxy says so.
+    pub live_revision: Option<u64>,
+    /// The revision that it can switch to at once; only our own proxy says so.
+    pub staged_revision: Option<u64>,
     /// What it refused, unless it has acknowledged something since.
     pub refused: Option<Refusal>,
     /// When any of this last changed.

@@ -27,14 +27,15 @@ struct StoredRefusal {
 /// Longest id of a node, in bytes: PostgreSQL's index takes a key of 2,700 at most.
 const ID_MAX: usize = 1_024;
 
-const COLUMNS: usize = 13;
+const COLUMNS: usize = 15;
 const PUT: &str = "INSERT INTO node (fleet, id, replica, connected, class, user_agent, zone, labels, connected_at, \
-     sent_revision, acked_revision, refused, updated_at) VALUES ";
+     sent_revision, acked_revision, live_revision, staged_revision, refused, updated_at) VALUES ";
 /// A node that has gone to another replica is that replica's: the old one's word that the stream has ended comes late.
 const PUT_OVER: &str = " ON CONFLICT (fleet, id) DO UPDATE SET replica = excluded.replica, \
      connected = excluded.connected, class = excluded.class, user_agent = excluded.user_agent, zone = excluded.zone, \
      labels = excluded.labels, connected_at = excluded.connected_at, sent_revision = excluded.sent_revision, \
-     acked_revision = excluded.acked_revision, refused = excluded.refused, updated_at = excluded.updated_at \
+     acked_revision = excluded.acked_revision, live_revision = excluded.live_revision, \
+     staged_revision = excluded.staged_revision, refused = excluded.refused, updated_at = excluded.updated_at \
      WHERE node.replica = excluded.replica OR excluded.connected = 1";
 const PAGE: &str = "SELECT node.*, replica.seen_at FROM node LEFT JOIN replica ON replica.id = node.replica \
      WHERE node.fleet = $1 AND node.id > $2 ORDER BY node.id LIMIT $3";
@@ -63,7 +64,13 @@ impl SqlStore {
                 query = query
                     .bind(node.connected_at.as_micros())
                     .bind(node.sent_revision.map(|number| number as i64));
-                query = query.bind(node.acked_revision.map(|number| number as i64));
+                for revision in [
+                    node.acked_revision,
+                    node.live_revision,
+                    node.staged_revision,
+                ] {
+                    query = query.bind(revision.map(|number| number as i64));
+                }
                 query = query
                     .bind(node.refused.as_ref().map(stored))
                     .bind(node.updated_at.as_micros());
@@ -137,6 +144,9 @@ fn node(row: &AnyRow, alive_since: Timestamp) -> Result<NodeStatus> {
     let corrupt = |error| StoreError::Corrupt {
         what: format!("node {id:?}: {error}"),
     };
+    let revision = |column: &str| -> Result<Option<u64>> {
+        Ok(row.try_get::<Option<i64>, _>(column)?.map(unsigned))
+    };
     Ok(NodeStatus {
         fleet: row.try_get("fleet")?,
         replica: row.try_get("replica")?,
@@ -146,12 +156,10 @@ fn node(row: &AnyRow, alive_since: Timestamp) -> Result<NodeStatus> {
         zone: row.try_get("zone")?,
         labels: serde_json::from_slice(&labels).map_err(corrupt)?,
         connected_at: Timestamp::from_micros(row.try_get("connected_at")?),
-        sent_revision: row
-            .try_get::<Option<i64>, _>("sent_revision")?
-            .map(unsigned),
-        acked_revision: row
-            .try_get::<Option<i64>, _>("acked_revision")?
-            .map(unsigned),
+        sent_revision: revision("sent_revision")?,
+        acked_revision: revision("acked_revision")?,
+        live_revision: revision("live_revision")?,
+        staged_revision: revision("staged_revision")?,
         refused: refused
             .map(|bytes| refusal(&bytes))
             .transpose()

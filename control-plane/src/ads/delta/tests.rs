@@ -41,7 +41,11 @@ fn types(state: &mut DeltaState, now: Instant) -> Vec<ResourceType> {
 #[test]
 fn endpoints_do_not_wait_for_the_acknowledgement_of_clusters() {
     let now = Instant::now();
-    let mut state = DeltaState::new(served([eds_cluster("a", 1), endpoints("a")]), now);
+    let mut state = DeltaState::new(
+        served([eds_cluster("a", 1), endpoints("a")]),
+        Removals::AfterAcknowledgement,
+        now,
+    );
     state.request(EDS, &subscribe(&["a"]));
     state.request(CDS, &subscribe(&[]));
     assert_eq!(types(&mut state, now), [CDS, EDS]);
@@ -51,7 +55,11 @@ fn endpoints_do_not_wait_for_the_acknowledgement_of_clusters() {
 #[test]
 fn endpoints_are_sent_again_when_their_cluster_changed() {
     let now = Instant::now();
-    let mut state = DeltaState::new(served([eds_cluster("a", 1), endpoints("a")]), now);
+    let mut state = DeltaState::new(
+        served([eds_cluster("a", 1), endpoints("a")]),
+        Removals::AfterAcknowledgement,
+        now,
+    );
     state.request(CDS, &subscribe(&[]));
     state.request(EDS, &subscribe(&["a"]));
     while let Some(response) = state.next_response(now) {
@@ -66,7 +74,11 @@ fn endpoints_are_sent_again_when_their_cluster_changed() {
 fn removals_wait_for_acknowledgements_or_a_while_but_never_pass_a_refusal() {
     let now = Instant::now();
     let fresh = || {
-        let mut state = DeltaState::new(served([cluster("old", 1)]), now);
+        let mut state = DeltaState::new(
+            served([cluster("old", 1)]),
+            Removals::AfterAcknowledgement,
+            now,
+        );
         state.request(CDS, &subscribe(&[]));
         let first = state.next_response(now).unwrap();
         state.request(CDS, &ack(&first));
@@ -95,7 +107,11 @@ fn removals_wait_for_acknowledgements_or_a_while_but_never_pass_a_refusal() {
 #[test]
 fn removals_of_another_type_go_after_a_while_though_an_acknowledgement_is_missing() {
     let now = Instant::now();
-    let mut state = DeltaState::new(served([cluster("a", 1), endpoints("a")]), now);
+    let mut state = DeltaState::new(
+        served([cluster("a", 1), endpoints("a")]),
+        Removals::AfterAcknowledgement,
+        now,
+    );
     state.request(EDS, &subscribe(&["a"]));
     let first = state.next_response(now).unwrap();
     state.request(EDS, &ack(&first));
@@ -114,7 +130,11 @@ fn removals_of_another_type_go_after_a_while_though_an_acknowledgement_is_missin
 #[test]
 fn every_response_has_a_nonce_of_its_own() {
     let now = Instant::now();
-    let mut state = DeltaState::new(served([eds_cluster("a", 1), endpoints("a")]), now);
+    let mut state = DeltaState::new(
+        served([eds_cluster("a", 1), endpoints("a")]),
+        Removals::AfterAcknowledgement,
+        now,
+    );
     state.request(CDS, &subscribe(&[]));
     state.request(EDS, &subscribe(&["a"]));
     let (first, second) = (
@@ -122,4 +142,19 @@ fn every_response_has_a_nonce_of_its_own() {
         state.next_response(now).unwrap(),
     );
     assert_ne!(first.nonce, second.nonce);
+}
+
+#[test]
+fn our_own_proxy_is_told_of_removals_at_once() {
+    let now = Instant::now();
+    let before = served([cluster("old", 1), endpoints("e")]);
+    let mut state = DeltaState::new(before, Removals::AtOnce, now);
+    state.request(CDS, &subscribe(&[]));
+    let first = state.next_response(now).unwrap();
+    state.request(CDS, &ack(&first));
+    state.request(EDS, &subscribe(&["e"]));
+    assert_eq!(state.next_response(now).unwrap().ty, EDS);
+    state.retarget(served([]), now);
+    let response = state.next_response(now).unwrap();
+    assert_eq!(response.content.removed, ["old".into()]);
 }

@@ -119,6 +119,8 @@ async fn nodes_are_shown_with_what_they_refused() {
         connected_at: Timestamp::from_micros(0),
         sent_revision: Some(2),
         acked_revision: Some(1),
+        live_revision: Some(1),
+        staged_revision: None,
         refused: Some(Refusal {
             revision: 2,
             type_url: "t".into(),

@@ -394,6 +394,8 @@ fn node(id: &str, replica: &str) -> NodeStatus {
         connected_at: Timestamp::from_micros(1),
         sent_revision: Some(3),
         acked_revision: None,
+        live_revision: None,
+        staged_revision: None,
         refused: None,
         updated_at: Timestamp::from_micros(2),
     }
@@ -412,6 +414,8 @@ async fn a_node_is_what_its_replica_last_wrote(fresh: Fresh) {
         Some(status.clone())
     );
     status.acked_revision = Some(2);
+    status.live_revision = Some(1);
+    status.staged_revision = Some(2);
     status.refused = Some(Refusal {
         revision: 3,
         type_url: "type.googleapis.com/x".into(),
