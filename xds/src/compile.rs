@@ -30,10 +30,19 @@ pub fn compile(snapshot: &Snapshot) -> (Config, Vec<Problem>) {
     };
     let mut addresses = HashMap::new();
     for listener in bodies(snapshot, ResourceType::Listener, Body::as_listener) {
-        if address_is_free(listener, &mut addresses, &mut problems) {
-            config
-                .listeners
-                .push(serve_listener(snapshot, listener, &config, &mut problems));
+        let configuration = route_configuration(snapshot, listener, &mut problems);
+        let routes = serve_routes(snapshot, configuration, &config, &mut problems);
+        // One without a socket is for programs that do without a proxy: checked, not served.
+        let Some(address) = listener.address else {
+            continue;
+        };
+        if address_is_free(listener, address, &mut addresses, &mut problems) {
+            config.listeners.push(Arc::new(ServedListener {
+                listener: listener.clone(),
+                address,
+                configuration: configuration.cloned(),
+                routes,
+            }));
         }
     }
     (config, problems)
@@ -84,10 +93,11 @@ fn serve_cluster(
 /// Two listeners cannot share an address; the first by name keeps it.
 fn address_is_free<'s>(
     listener: &'s Listener,
+    address: SocketAddr,
     addresses: &mut HashMap<SocketAddr, &'s Arc<str>>,
     problems: &mut Vec<Problem>,
 ) -> bool {
-    if let Some(owner) = addresses.get(&listener.address) {
+    if let Some(owner) = addresses.get(&address) {
         problems.push(Problem {
             resource: Some(ResourceRef {
                 ty: ResourceType::Listener,
@@ -95,22 +105,22 @@ fn address_is_free<'s>(
             }),
             path: "address".into(),
             code: Code::Duplicate,
-            detail: format!("{} is the address of listener {owner:?}", listener.address),
+            detail: format!("{address} is the address of listener {owner:?}"),
         });
         return false;
     }
-    addresses.insert(listener.address, &listener.name);
+    addresses.insert(address, &listener.name);
     true
 }
 
-fn serve_listener(
+fn serve_routes(
     snapshot: &Snapshot,
-    listener: &Arc<Listener>,
+    configuration: Option<&Arc<RouteConfiguration>>,
     config: &Config,
     problems: &mut Vec<Problem>,
-) -> Arc<ServedListener> {
-    let hosts = match route_configuration(snapshot, listener, problems) {
-        Some(routes) => virtual_hosts(snapshot, routes),
+) -> RouteTable {
+    let hosts = match configuration {
+        Some(configuration) => virtual_hosts(snapshot, configuration),
         None => Vec::new(),
     };
     let (table, refused) = RouteTable::new(hosts.iter().map(|found| found.host));
@@ -121,11 +131,11 @@ fn serve_listener(
     );
     for found in &hosts {
         problems.extend(unknown_clusters(found, config));
+        if let Some(configuration) = configuration {
+            problems.extend(oversized_bodies(found, configuration));
+        }
     }
-    Arc::new(ServedListener {
-        listener: listener.clone(),
-        routes: table,
-    })
+    table
 }
 
 fn route_configuration<'s>(
@@ -139,9 +149,14 @@ fn route_configuration<'s>(
             let resource = snapshot.get(ResourceType::RouteConfiguration, name);
             let routes = resource.and_then(|resource| resource.body().as_route_configuration());
             if routes.is_none() {
+                let manager = if listener.address.is_some() {
+                    "filter_chains[0].filters[0].typed_config"
+                } else {
+                    "api_listener.api_listener"
+                };
                 problems.push(missing(
                     (ResourceType::Listener, &listener.name),
-                    "filter_chains[0].filters[0].typed_config.rds.route_config_name",
+                    &format!("{manager}.rds.route_config_name"),
                     format!("there is no route configuration {name:?} yet"),
                 ));
             }
@@ -222,6 +237,27 @@ fn unknown_clusters<'f>(
             &format!("{}routes[{index}].route", found.path),
             format!("there is no cluster {name:?} yet"),
         )
+    })
+}
+
+/// Bodies of hosts that came as resources of their own: what stands in the route configuration itself was judged there.
+fn oversized_bodies(
+    found: &FoundHost<'_>,
+    routes: &RouteConfiguration,
+) -> impl Iterator<Item = Problem> {
+    let (ty, name) = found.resource;
+    let host = (ty == ResourceType::VirtualHost).then_some(found.host);
+    let oversized = host
+        .into_iter()
+        .flat_map(|host| routes.oversized_bodies(host));
+    oversized.map(move |(index, detail)| Problem {
+        resource: Some(ResourceRef {
+            ty,
+            name: name.clone(),
+        }),
+        path: format!("routes[{index}].direct_response"),
+        code: Code::Invalid,
+        detail,
     })
 }
 

@@ -1,6 +1,7 @@
 //! A snapshot compiled for use: what the request path reads. Immutable; built by `compile` alone.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use ahash::RandomState;
@@ -8,10 +9,13 @@ use ahash::RandomState;
 use crate::resource::cluster::Cluster;
 use crate::resource::endpoint::ClusterLoadAssignment;
 use crate::resource::listener::Listener;
+use crate::resource::route_configuration::RouteConfiguration;
+use crate::resource::virtual_host::VirtualHost;
+use crate::route::{EditLevels, HeaderEdits, Route, WeightedCluster};
 use crate::route_table::RouteTable;
 
 /// Everything a proxy serves.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Config {
     /// The listeners, sorted by name.
     pub listeners: Vec<Arc<ServedListener>>,
@@ -24,8 +28,48 @@ pub struct Config {
 pub struct ServedListener {
     /// The resource.
     pub listener: Arc<Listener>,
+    /// Where it accepts connections.
+    pub address: SocketAddr,
+    /// What its routes came with; `None` while it is missing.
+    pub configuration: Option<Arc<RouteConfiguration>>,
     /// Its routes; none while its route configuration is missing.
     pub routes: RouteTable,
+}
+
+impl ServedListener {
+    /// The edits of requests by one of its routes, and by the weighted cluster that was drawn, in their order.
+    pub fn request_edits<'c>(
+        &'c self,
+        host: &'c VirtualHost,
+        route: &'c Route,
+        cluster: Option<&'c WeightedCluster>,
+    ) -> impl Iterator<Item = &'c HeaderEdits> {
+        let table = self.configuration.as_deref();
+        let levels = EditLevels {
+            cluster: cluster.map(|cluster| &cluster.edits.request_headers),
+            route: &route.request_headers,
+            virtual_host: host.edits.as_ref().map(|edits| &edits.request_headers),
+            table: table.map(|table| &table.edits.request_headers),
+        };
+        levels.in_order(table.is_some_and(|table| table.most_specific_header_mutations_wins))
+    }
+
+    /// The same for responses.
+    pub fn response_edits<'c>(
+        &'c self,
+        host: &'c VirtualHost,
+        route: &'c Route,
+        cluster: Option<&'c WeightedCluster>,
+    ) -> impl Iterator<Item = &'c HeaderEdits> {
+        let table = self.configuration.as_deref();
+        let levels = EditLevels {
+            cluster: cluster.map(|cluster| &cluster.edits.response_headers),
+            route: &route.response_headers,
+            virtual_host: host.edits.as_ref().map(|edits| &edits.response_headers),
+            table: table.map(|table| &table.edits.response_headers),
+        };
+        levels.in_order(table.is_some_and(|table| table.most_specific_header_mutations_wins))
+    }
 }
 
 /// A cluster with its endpoints.

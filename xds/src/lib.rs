@@ -37,3 +37,9 @@ pub mod route_table;
 pub mod config;
 
 pub mod compile;
+
+pub mod fast_lane;
+
+// Questions about them: what is shared, and why a request goes where it goes.
+pub mod explain;
+pub mod reuse;

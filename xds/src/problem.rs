@@ -154,12 +154,17 @@ impl Check {
     /// Refuses a field that is set although we do not honour it.
     pub fn unsupported<T: Default + PartialEq>(&mut self, field: &'static str, value: &T) {
         if *value != T::default() {
-            self.problem_at(
-                field,
-                Code::Unsupported,
-                "this field is not supported; leave it out",
-            );
+            self.refuse(field);
         }
+    }
+
+    /// Refuses a field that we do not honour.
+    pub fn refuse(&mut self, field: &'static str) {
+        self.problem_at(
+            field,
+            Code::Unsupported,
+            "this field is not supported; leave it out",
+        );
     }
 
     /// The value, if nothing was wrong.

@@ -122,6 +122,22 @@ impl Resource {
         bytes: Bytes,
         version: Option<Version>,
     ) -> Result<Self, Vec<Problem>> {
+        Self::decode_after(ty, bytes, version, None)
+    }
+
+    /// As [`Self::decode`], of what takes the place of `before`: the virtual hosts of a route configuration that did not
+    /// change keep their compiled form.
+    ///
+    /// # Errors
+    /// As [`Self::decode`].
+    pub fn decode_after(
+        ty: ResourceType,
+        bytes: Bytes,
+        version: Option<Version>,
+        before: Option<&Self>,
+    ) -> Result<Self, Vec<Problem>> {
+        let before = before.and_then(|before| before.body.as_route_configuration());
+        let before = before.map(AsRef::as_ref);
         let (name, body) = match ty {
             ResourceType::Cluster => decode_body(ty, &bytes, |message: cluster_v3::Cluster| {
                 let name = message.name.clone();
@@ -151,7 +167,7 @@ impl Resource {
                 decode_body(ty, &bytes, |message: route_v3::RouteConfiguration| {
                     let name = message.name.clone();
                     (
-                        route_configuration::convert(message)
+                        route_configuration::convert(message, before)
                             .map(|routes| Body::RouteConfiguration(Arc::new(routes))),
                         name,
                     )

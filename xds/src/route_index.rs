@@ -1,5 +1,5 @@
 //! The index over a virtual host's ordered list of routes. The list order decides, first match wins, as Envoy says;
-//! the index only finds the candidates without walking the list: a hash for exact paths, a prefix tree, one set of
+//! the index only finds the candidates without walking the list: a hash for exact paths, a prefix tree, a set of
 //! regular expressions. The lowest list position whose conditions hold is the winner.
 
 use std::collections::{BTreeMap, HashMap};
@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 use crate::matcher::RequestView;
 use crate::prefix_tree::PrefixTree;
 use crate::regex_set::RegexSet;
-use crate::route::{PathMatch, Route};
+use crate::route::{PathMatch, PathText, Route};
 
 /// Positions in the list, ascending.
 type Positions = SmallVec<[u32; 2]>;
@@ -21,10 +21,20 @@ type Positions = SmallVec<[u32; 2]>;
 #[derive(Debug)]
 pub struct RouteIndex {
     routes: Box<[Arc<Route>]>,
-    exact: HashMap<Box<str>, Positions, BuildHasherDefault<AHasher>>,
-    prefixes: PrefixTree<PrefixPositions>,
+    texts: Texts,
+    /// Routes that ignore the case of the path, by their texts in lower case; few hosts have any.
+    texts_ignoring_case: Option<Box<Texts>>,
     regexes: Option<RegexSet>,
 }
+
+/// Exact paths and prefixes.
+#[derive(Debug)]
+struct Texts {
+    exact: ExactPaths,
+    prefixes: PrefixTree<PrefixPositions>,
+}
+
+type ExactPaths = HashMap<Box<[u8]>, Positions, BuildHasherDefault<AHasher>>;
 
 /// The routes that share one prefix text.
 #[derive(Debug, Default)]
@@ -33,31 +43,32 @@ struct PrefixPositions {
     at_segment_border: Positions,
 }
 
+/// Exact paths and prefixes while they are collected.
+#[derive(Default)]
+struct TextsBuilder {
+    exact: ExactPaths,
+    prefixes: BTreeMap<Box<[u8]>, PrefixPositions>,
+}
+
 impl RouteIndex {
     /// Indexes the list.
     ///
     /// # Errors
     /// The regular expressions are together too large.
     pub fn new(routes: Vec<Arc<Route>>) -> Result<Self, String> {
-        let mut exact: HashMap<Box<str>, Positions, _> = HashMap::default();
-        let mut prefixes: BTreeMap<Box<[u8]>, PrefixPositions> = BTreeMap::new();
+        let (mut texts, mut ignoring_case) = (TextsBuilder::default(), TextsBuilder::default());
         let (mut patterns, mut pattern_positions): (Vec<&str>, Vec<u32>) = Default::default();
         for (position, route) in (0u32..).zip(&routes) {
             match &route.path {
-                PathMatch::Exact(path) => exact.entry(path.clone()).or_default().push(position),
-                PathMatch::Prefix(prefix) => {
-                    prefixes
-                        .entry(prefix.as_bytes().into())
-                        .or_default()
-                        .anywhere
-                        .push(position);
-                }
-                PathMatch::SegmentPrefix(prefix) => {
-                    prefixes
-                        .entry(prefix.as_bytes().into())
-                        .or_default()
-                        .at_segment_border
-                        .push(position);
+                PathMatch::Exact(text)
+                | PathMatch::Prefix(text)
+                | PathMatch::SegmentPrefix(text) => {
+                    let builder = if text.ignores_case() {
+                        &mut ignoring_case
+                    } else {
+                        &mut texts
+                    };
+                    builder.add(&route.path, text, position);
                 }
                 PathMatch::Regex { pattern, .. } => {
                     patterns.push(pattern);
@@ -65,16 +76,15 @@ impl RouteIndex {
                 }
             }
         }
-        exact.shrink_to_fit();
         let regexes = if patterns.is_empty() {
             None
         } else {
-            Some(RegexSet::new(&patterns, pattern_positions.into())?)
+            Some(RegexSet::new(&patterns, &pattern_positions)?)
         };
-        let prefixes = PrefixTree::from_sorted(prefixes.into_iter().collect());
         Ok(Self {
-            exact,
-            prefixes,
+            texts: texts.build(),
+            texts_ignoring_case: (!ignoring_case.is_empty())
+                .then(|| Box::new(ignoring_case.build())),
             regexes,
             routes: routes.into(),
         })
@@ -88,28 +98,43 @@ impl RouteIndex {
     /// The first route in list order that the request satisfies.
     pub fn find<R: RequestView + ?Sized>(&self, request: &R) -> Option<&Arc<Route>> {
         let path = request.path();
-        let mut best = u32::MAX;
-        if let Some(positions) = self.exact.get(path) {
-            best = self.first(positions, best, request);
+        let mut best = self.first_text(&self.texts, path.as_bytes(), u32::MAX, request);
+        if let Some(texts) = &self.texts_ignoring_case {
+            let mut lower: SmallVec<[u8; 256]> = SmallVec::from_slice(path.as_bytes());
+            lower.make_ascii_lowercase();
+            best = self.first_text(texts, &lower, best, request);
         }
-        self.prefixes.walk(path.as_bytes(), |len, positions| {
-            best = self.first(&positions.anywhere, best, request);
-            if matches!(path.as_bytes().get(len), None | Some(b'/')) {
-                best = self.first(&positions.at_segment_border, best, request);
-            }
-        });
         if let Some(regexes) = self
             .regexes
             .as_ref()
             .filter(|regexes| regexes.lowest() < best)
         {
-            let winner = regexes
-                .matching(path)
-                .take_while(|position| *position < best)
-                .find(|position| self.holds(*position, request));
-            best = winner.unwrap_or(best);
+            best = regexes.first(path, best, |position| {
+                self.routes[position as usize].matches(request)
+            });
         }
         self.routes.get(best as usize)
+    }
+
+    /// The lowest position below `limit` among exact paths and prefixes, else `limit`.
+    fn first_text<R: RequestView + ?Sized>(
+        &self,
+        texts: &Texts,
+        path: &[u8],
+        limit: u32,
+        request: &R,
+    ) -> u32 {
+        let mut best = limit;
+        if let Some(positions) = texts.exact.get(path) {
+            best = self.first(positions, best, request);
+        }
+        texts.prefixes.walk(path, |len, positions| {
+            best = self.first(&positions.anywhere, best, request);
+            if matches!(path.get(len), None | Some(b'/')) {
+                best = self.first(&positions.at_segment_border, best, request);
+            }
+        });
+        best
     }
 
     /// The lowest of `positions` below `limit` whose conditions hold, else `limit`.
@@ -126,6 +151,34 @@ impl RouteIndex {
 
     fn holds<R: RequestView + ?Sized>(&self, position: u32, request: &R) -> bool {
         self.routes[position as usize].conditions_hold(request)
+    }
+}
+
+impl TextsBuilder {
+    fn add(&mut self, matched: &PathMatch, text: &PathText, position: u32) {
+        let key: Box<[u8]> = text.as_str().as_bytes().into();
+        let positions = match matched {
+            PathMatch::Exact(_) => self.exact.entry(key).or_default(),
+            PathMatch::SegmentPrefix(_) => {
+                &mut self.prefixes.entry(key).or_default().at_segment_border
+            }
+            PathMatch::Prefix(_) | PathMatch::Regex { .. } => {
+                &mut self.prefixes.entry(key).or_default().anywhere
+            }
+        };
+        positions.push(position);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.exact.is_empty() && self.prefixes.is_empty()
+    }
+
+    fn build(mut self) -> Texts {
+        self.exact.shrink_to_fit();
+        Texts {
+            exact: self.exact,
+            prefixes: PrefixTree::from_sorted(self.prefixes.into_iter().collect()),
+        }
     }
 }
 

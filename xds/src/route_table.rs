@@ -7,6 +7,7 @@ use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 
 use ahash::AHasher;
+use smallvec::SmallVec;
 
 use crate::matcher::RequestView;
 use crate::prefix_tree::PrefixTree;
@@ -105,9 +106,18 @@ impl RouteTable {
     pub fn virtual_host(&self, host: &str) -> Option<&Arc<VirtualHost>> {
         self.exact
             .get(host)
-            .or_else(|| longest(&self.suffixes, || reversed(host)))
-            .or_else(|| longest(&self.prefixes, || host.as_bytes().into()))
+            .or_else(|| self.by_suffix(host))
+            .or_else(|| longest(&self.prefixes, host.as_bytes()))
             .or(self.any.as_ref())
+    }
+
+    fn by_suffix(&self, host: &str) -> Option<&Arc<VirtualHost>> {
+        if self.suffixes.is_empty() {
+            return None;
+        }
+        // On the stack: no name is longer (RFC 1035, section 2.3.4), and what is longer still works.
+        let reversed: SmallVec<[u8; 255]> = host.bytes().rev().collect();
+        longest(&self.suffixes, &reversed)
     }
 }
 
@@ -117,13 +127,9 @@ fn claim(owner: &Arc<VirtualHost>, host: &Arc<VirtualHost>) -> bool {
 }
 
 /// The value of the longest key that the text begins with, and is longer than: a wildcard never stands for nothing.
-fn longest<T>(tree: &PrefixTree<T>, text: impl FnOnce() -> Box<[u8]>) -> Option<&T> {
-    if tree.is_empty() {
-        return None;
-    }
-    let text = text();
+fn longest<'t, T>(tree: &'t PrefixTree<T>, text: &[u8]) -> Option<&'t T> {
     let mut found = None;
-    tree.walk(&text, |len, value| {
+    tree.walk(text, |len, value| {
         if len < text.len() {
             found = Some(value);
         }

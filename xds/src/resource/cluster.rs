@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use envoy_types::pb::envoy::config::cluster::v3::Cluster as ClusterMessage;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::{
-    self, ClusterDiscoveryType, DiscoveryType, EdsClusterConfig,
+    self, ClusterDiscoveryType, DiscoveryType, EdsClusterConfig, LbConfig,
 };
 use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment as ClusterLoadAssignmentMessage;
 
@@ -189,9 +189,11 @@ pub(super) fn convert(message: ClusterMessage) -> Result<Cluster, Vec<Problem>> 
         check,
         upstream_config,
         track_cluster_stats,
-        preconnect_policy,
-        lb_config
+        preconnect_policy
     );
+    if let Some(config) = &lb_config {
+        check.refuse(lb_config_field(config));
+    }
     refuse_if_set!(
         check,
         connection_pool_per_downstream_connection,
@@ -228,6 +230,16 @@ fn convert_lb_policy(check: &mut Check, value: i32) -> LbPolicy {
             );
             LbPolicy::RoundRobin
         }
+    }
+}
+
+fn lb_config_field(config: &LbConfig) -> &'static str {
+    match config {
+        LbConfig::RingHashLbConfig(_) => "ring_hash_lb_config",
+        LbConfig::MaglevLbConfig(_) => "maglev_lb_config",
+        LbConfig::OriginalDstLbConfig(_) => "original_dst_lb_config",
+        LbConfig::LeastRequestLbConfig(_) => "least_request_lb_config",
+        LbConfig::RoundRobinLbConfig(_) => "round_robin_lb_config",
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use envoy_types::pb::envoy::config::core::v3 as core;
 use envoy_types::pb::envoy::config::endpoint::v3::cluster_load_assignment::Policy;
 use envoy_types::pb::envoy::config::endpoint::v3::lb_endpoint::HostIdentifier;
+use envoy_types::pb::envoy::config::endpoint::v3::locality_lb_endpoints::LbConfig;
 use envoy_types::pb::envoy::config::endpoint::v3::{
     ClusterLoadAssignment as ClusterLoadAssignmentMessage, Endpoint as EndpointMessage, LbEndpoint,
     LocalityLbEndpoints,
@@ -105,6 +106,10 @@ fn refuse_policy(check: &mut Check, policy: Policy) {
     );
 }
 
+#[expect(
+    deprecated,
+    reason = "the whole message is read; deprecated fields are refused if set"
+)]
 fn convert_locality(check: &mut Check, message: LocalityLbEndpoints, read: &mut Vec<Endpoint>) {
     let LocalityLbEndpoints {
         locality,
@@ -116,7 +121,14 @@ fn convert_locality(check: &mut Check, message: LocalityLbEndpoints, read: &mut 
         proximity,
         lb_config,
     } = message;
-    refuse_if_set!(check, proximity, lb_config);
+    refuse_if_set!(check, proximity);
+    match lb_config {
+        None => {}
+        Some(LbConfig::LoadBalancerEndpoints(_)) => check.refuse("load_balancer_endpoints"),
+        Some(LbConfig::LedsClusterLocalityConfig(_)) => {
+            check.refuse("leds_cluster_locality_config");
+        }
+    }
     if priority != 0 {
         check.problem_at(
             "priority",

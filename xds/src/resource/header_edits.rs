@@ -2,27 +2,53 @@
 
 use envoy_types::pb::envoy::config::core::v3::header_value_option::HeaderAppendAction;
 use envoy_types::pb::envoy::config::core::v3::{HeaderValue, HeaderValueOption};
+use envoy_types::pb::google::protobuf::BoolValue;
 
 use crate::problem::{Check, Code, refuse_if_set};
-use crate::route::{EditAction, HeaderEdit, HeaderEdits};
+use crate::route::{EditAction, HeaderEdit, HeaderEdits, LevelEdits};
 
 use super::value;
 
-/// The fields that carry a head's edits, and their names in the message.
+/// The four fields by which a level says what it changes in heads; they have the same names everywhere.
 pub(super) struct Fields {
-    pub(super) add: (&'static str, Vec<HeaderValueOption>),
-    pub(super) remove: (&'static str, Vec<String>),
+    pub(super) request_headers_to_add: Vec<HeaderValueOption>,
+    pub(super) request_headers_to_remove: Vec<String>,
+    pub(super) response_headers_to_add: Vec<HeaderValueOption>,
+    pub(super) response_headers_to_remove: Vec<String>,
 }
 
-pub(super) fn convert(check: &mut Check, fields: Fields) -> HeaderEdits {
-    let (add_field, add) = fields.add;
+pub(super) fn convert(check: &mut Check, fields: Fields) -> LevelEdits {
+    LevelEdits {
+        request_headers: head(
+            check,
+            ("request_headers_to_add", fields.request_headers_to_add),
+            (
+                "request_headers_to_remove",
+                fields.request_headers_to_remove,
+            ),
+        ),
+        response_headers: head(
+            check,
+            ("response_headers_to_add", fields.response_headers_to_add),
+            (
+                "response_headers_to_remove",
+                fields.response_headers_to_remove,
+            ),
+        ),
+    }
+}
+
+fn head(
+    check: &mut Check,
+    (add_field, add): (&'static str, Vec<HeaderValueOption>),
+    (remove_field, remove): (&'static str, Vec<String>),
+) -> HeaderEdits {
     let set = check.at(add_field, |check| {
         let edits = add.into_iter().enumerate();
         edits
             .filter_map(|(index, option)| check.at(index, |check| edit(check, option)))
             .collect()
     });
-    let (remove_field, remove) = fields.remove;
     let remove = remove.iter().filter_map(|name| {
         let name = value::header_name(check, remove_field, name)?;
         editable(check, remove_field, &name).then_some(name)
@@ -33,10 +59,7 @@ pub(super) fn convert(check: &mut Check, fields: Fields) -> HeaderEdits {
     }
 }
 
-#[expect(
-    deprecated,
-    reason = "the whole message is read; the deprecated field is refused if set"
-)]
+#[expect(deprecated, reason = "the older form is still sent by control planes")]
 fn edit(check: &mut Check, option: HeaderValueOption) -> Option<HeaderEdit> {
     let HeaderValueOption {
         header,
@@ -44,7 +67,7 @@ fn edit(check: &mut Check, option: HeaderValueOption) -> Option<HeaderEdit> {
         append_action,
         keep_empty_value,
     } = option;
-    refuse_if_set!(check, append);
+    let action = action(check, append, append_action);
     let Some(HeaderValue {
         key,
         value,
@@ -61,34 +84,47 @@ fn edit(check: &mut Check, option: HeaderValueOption) -> Option<HeaderEdit> {
             return None;
         }
         let value = literal(check, &value)?;
-        // Envoy leaves a field with an empty value out unless it is told to keep it.
+        // As documented: an edit with an empty value is left out unless it is to be kept.
         if value.is_empty() && !keep_empty_value {
-            check.problem_at(
-                "value",
-                Code::Invalid,
-                "an empty value needs `keep_empty_value: true`",
-            );
             return None;
         }
-        let action = action(check, append_action)?;
         Some(HeaderEdit {
             name,
             value: value.into_bytes().into(),
-            action,
+            action: action?,
         })
     })
 }
 
-fn action(check: &mut Check, value: i32) -> Option<EditAction> {
-    match HeaderAppendAction::try_from(value) {
-        Ok(HeaderAppendAction::AppendIfExistsOrAdd) => Some(EditAction::Append),
-        Ok(HeaderAppendAction::AddIfAbsent) => Some(EditAction::AddIfAbsent),
-        Ok(HeaderAppendAction::OverwriteIfExistsOrAdd) => Some(EditAction::Overwrite),
-        Ok(HeaderAppendAction::OverwriteIfExists) => Some(EditAction::OverwriteIfPresent),
+/// `append` is the older form: `true` is the default action, `false` is to overwrite; both forms at once contradict
+/// each other.
+fn action(check: &mut Check, append: Option<BoolValue>, action: i32) -> Option<EditAction> {
+    let action = match HeaderAppendAction::try_from(action) {
+        Ok(HeaderAppendAction::AppendIfExistsOrAdd) => EditAction::Append,
+        Ok(HeaderAppendAction::AddIfAbsent) => EditAction::AddIfAbsent,
+        Ok(HeaderAppendAction::OverwriteIfExistsOrAdd) => EditAction::Overwrite,
+        Ok(HeaderAppendAction::OverwriteIfExists) => EditAction::OverwriteIfPresent,
         Err(_) => {
-            check.problem(Code::Invalid, format!("{value} is not an append action"));
+            check.problem_at(
+                "append_action",
+                Code::Invalid,
+                format!("{action} is not an append action"),
+            );
+            return None;
+        }
+    };
+    match append {
+        None => Some(action),
+        Some(_) if action != EditAction::Append => {
+            check.problem_at(
+                "append",
+                Code::Invalid,
+                "`append` and `append_action` must not both be set",
+            );
             None
         }
+        Some(append) if append.value => Some(EditAction::Append),
+        Some(_) => Some(EditAction::Overwrite),
     }
 }
 

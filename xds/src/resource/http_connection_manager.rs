@@ -9,7 +9,9 @@ use envoy_types::pb::envoy::config::core::v3::http_protocol_options::HeadersWith
 use envoy_types::pb::envoy::extensions::filters::http::router::v3::Router;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3 as hcm;
 use envoy_types::pb::google::protobuf;
-use hcm::http_connection_manager::{CodecType, PathWithEscapedSlashesAction, RouteSpecifier};
+use hcm::http_connection_manager::{
+    CodecType, PathWithEscapedSlashesAction, RouteSpecifier, StripPortMode,
+};
 use prost::Name;
 
 use crate::problem::{Check, Code, refuse_if_set};
@@ -205,9 +207,11 @@ pub(super) fn convert(
     refuse_if_set!(
         check,
         add_proxy_protocol_connection_state,
-        forward_proto_config,
-        strip_port_mode
+        forward_proto_config
     );
+    if let Some(StripPortMode::StripAnyHostPort(true)) = strip_port_mode {
+        check.refuse("strip_any_host_port");
+    }
     if !matches!(
         CodecType::try_from(codec_type),
         Ok(CodecType::Auto | CodecType::Http1)
@@ -343,10 +347,12 @@ fn convert_http_filter(check: &mut Check, filter: hcm::HttpFilter, is_last: bool
     };
     let is_router = any.type_url == Router::type_url();
     match (is_router, is_last) {
-        (true, true) => check.at("typed_config", |check| {
-            convert_router(check, disabled, &any);
-        }),
-        (true, false) | (false, true) => check.problem(
+        (true, true) => {
+            refuse_if_set!(check, disabled);
+            check.at("typed_config", |check| convert_router(check, &any));
+        }
+        (true, false) | (false, true) => check.problem_at(
+            "typed_config",
             Code::Invalid,
             "the router must be the last HTTP filter, and only there",
         ),
@@ -365,8 +371,7 @@ fn convert_http_filter(check: &mut Check, filter: hcm::HttpFilter, is_last: bool
     deprecated,
     reason = "the whole message is read; deprecated fields are refused if set"
 )]
-fn convert_router(check: &mut Check, disabled: bool, any: &protobuf::Any) {
-    refuse_if_set!(check, disabled);
+fn convert_router(check: &mut Check, any: &protobuf::Any) {
     let Some(message) = value::unpack::<Router>(check, any) else {
         return;
     };
@@ -424,7 +429,7 @@ fn convert_route_source(
         }),
         Some(RouteSpecifier::RouteConfig(message)) => check.at("route_config", |check| {
             Some(RouteSource::Inline(Arc::new(
-                route_configuration::convert_in(check, message),
+                route_configuration::convert_in(check, message, None),
             )))
         }),
         Some(RouteSpecifier::ScopedRoutes(_)) => {

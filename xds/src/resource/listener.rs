@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use envoy_types::pb::envoy::config::listener::v3::filter::ConfigType;
+use envoy_types::pb::envoy::config::listener::v3::listener::ListenerSpecifier;
 use envoy_types::pb::envoy::config::listener::v3::{
-    Filter, FilterChain, Listener as ListenerMessage,
+    ApiListener, Filter, FilterChain, Listener as ListenerMessage,
 };
 
 use crate::problem::{Check, Code, Problem, refuse_if_set};
@@ -20,8 +21,8 @@ use super::value;
 pub struct Listener {
     /// Its name.
     pub name: Arc<str>,
-    /// Where it accepts connections.
-    pub address: SocketAddr,
+    /// Where it accepts connections; `None` if it is for programs that do without a proxy (`api_listener` alone).
+    pub address: Option<SocketAddr>,
     /// How it reads HTTP.
     pub http: HttpConnectionManager,
 }
@@ -107,7 +108,6 @@ pub(super) fn convert(message: ListenerMessage) -> Result<Listener, Vec<Problem>
         check,
         tcp_fast_open_queue_length,
         udp_listener_config,
-        api_listener,
         connection_balance_config
     );
     refuse_if_set!(
@@ -122,9 +122,11 @@ pub(super) fn convert(message: ListenerMessage) -> Result<Listener, Vec<Problem>
         ignore_global_conn_limit,
         bypass_overload_manager,
         tcp_keepalive,
-        listener_specifier,
         reuse_port
     );
+    if let Some(ListenerSpecifier::InternalListener(_)) = listener_specifier {
+        check.refuse("internal_listener");
+    }
     value::refuse_false(
         &mut check,
         "enable_reuse_port",
@@ -137,16 +139,33 @@ pub(super) fn convert(message: ListenerMessage) -> Result<Listener, Vec<Problem>
         bind_to_port,
         "a listener without a port is not supported",
     );
-    let address = check.at("address", |check| value::socket_address(check, address));
-    let http = check.at("filter_chains", |check| {
-        convert_chains(check, filter_chains)
-    });
-    let listener = address.zip(http).map(|(address, http)| Listener {
+    let api = api_listener
+        .map(|message| check.at("api_listener", |check| convert_api_listener(check, message)));
+    // Without a socket of its own it is what its `api_listener` says; with one the `api_listener` stands beside.
+    let (address, http) = match api {
+        Some(http) if address.is_none() && filter_chains.is_empty() => (None, http),
+        _ => (
+            check.at("address", |check| value::socket_address(check, address)),
+            check.at("filter_chains", |check| {
+                convert_chains(check, filter_chains)
+            }),
+        ),
+    };
+    let listener = http.map(|http| Listener {
         name: name.into(),
         address,
         http,
     });
     check.finish(listener)
+}
+
+/// What clients that are linked with their own xDS client listen to: the same HTTP connection manager without a socket.
+fn convert_api_listener(check: &mut Check, message: ApiListener) -> Option<HttpConnectionManager> {
+    let ApiListener { api_listener } = message;
+    check.at("api_listener", |check| {
+        let message = value::unpack(check, &api_listener.unwrap_or_default())?;
+        http_connection_manager::convert(check, message)
+    })
 }
 
 fn convert_chains(

@@ -4,6 +4,7 @@ mod conditions;
 mod direct_response;
 mod forward;
 mod redirect;
+mod rewrite;
 
 use envoy_types::pb::envoy::config::route::v3::Route as RouteMessage;
 use envoy_types::pb::envoy::config::route::v3::route::Action as ActionMessage;
@@ -58,18 +59,13 @@ pub(super) fn convert(check: &mut Check, message: RouteMessage) -> Option<Route>
         }
     };
     let action = convert_action(check, action);
-    let request_headers = header_edits::convert(
+    let edits = header_edits::convert(
         check,
         header_edits::Fields {
-            add: ("request_headers_to_add", request_headers_to_add),
-            remove: ("request_headers_to_remove", request_headers_to_remove),
-        },
-    );
-    let response_headers = header_edits::convert(
-        check,
-        header_edits::Fields {
-            add: ("response_headers_to_add", response_headers_to_add),
-            remove: ("response_headers_to_remove", response_headers_to_remove),
+            request_headers_to_add,
+            request_headers_to_remove,
+            response_headers_to_add,
+            response_headers_to_remove,
         },
     );
     let (path, headers, query) = conditions?;
@@ -79,8 +75,8 @@ pub(super) fn convert(check: &mut Check, message: RouteMessage) -> Option<Route>
         headers,
         query,
         action: action?,
-        request_headers,
-        response_headers,
+        request_headers: edits.request_headers,
+        response_headers: edits.response_headers,
     })
 }
 

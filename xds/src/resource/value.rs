@@ -92,7 +92,8 @@ pub(super) fn ads_source(check: &mut Check, field: &'static str, source: Option<
                 Code::Required,
                 "where the resource comes from must be said: `ads: {}`",
             ),
-            Some(_) => check.problem(
+            Some(other) => check.problem_at(
+                source_field(&other),
                 Code::Unsupported,
                 "only `ads` is supported as a source of config",
             ),
@@ -100,17 +101,36 @@ pub(super) fn ads_source(check: &mut Check, field: &'static str, source: Option<
     });
 }
 
+#[expect(
+    deprecated,
+    reason = "the older form is refused by its name like the others"
+)]
+fn source_field(source: &ConfigSourceSpecifier) -> &'static str {
+    match source {
+        ConfigSourceSpecifier::Path(_) => "path",
+        ConfigSourceSpecifier::PathConfigSource(_) => "path_config_source",
+        ConfigSourceSpecifier::ApiConfigSource(_) => "api_config_source",
+        ConfigSourceSpecifier::Ads(_) => "ads",
+        ConfigSourceSpecifier::Self_(_) => "self",
+    }
+}
+
 /// An IP address with a port; names are refused, as Envoy does ("malformed IP address").
 pub(super) fn socket_address(check: &mut Check, message: Option<Address>) -> Option<SocketAddr> {
-    let Some(address::Address::SocketAddress(message)) =
-        message.and_then(|message| message.address)
-    else {
-        check.problem_at(
-            "socket_address",
-            Code::Required,
-            "an IP address with a port is needed",
-        );
-        return None;
+    let socket = match message.and_then(|message| message.address) {
+        Some(address::Address::SocketAddress(message)) => Ok(message),
+        Some(address::Address::Pipe(_)) => Err(("pipe", Code::Unsupported)),
+        Some(address::Address::EnvoyInternalAddress(_)) => {
+            Err(("envoy_internal_address", Code::Unsupported))
+        }
+        None => Err(("socket_address", Code::Required)),
+    };
+    let message = match socket {
+        Ok(message) => message,
+        Err((field, code)) => {
+            check.problem_at(field, code, "an IP address with a port is needed");
+            return None;
+        }
     };
     let SocketAddress {
         protocol,
@@ -138,21 +158,22 @@ pub(super) fn socket_address(check: &mut Check, message: Option<Address>) -> Opt
                 format!("{address:?} is not an IP address"),
             );
         }
-        let port = match port_specifier {
-            Some(PortSpecifier::PortValue(port)) => {
-                u16::try_from(port).ok().filter(|port| *port > 0)
-            }
-            _ => None,
-        };
-        if port.is_none() {
-            check.problem_at(
-                "port_value",
-                Code::Invalid,
-                "a port between 1 and 65535 is needed",
-            );
-        }
+        let port = port(check, port_specifier);
         Some(SocketAddr::new(ip.ok()?, port?))
     })
+}
+
+fn port(check: &mut Check, specifier: Option<PortSpecifier>) -> Option<u16> {
+    let (field, number) = match specifier {
+        Some(PortSpecifier::PortValue(port)) => ("port_value", u16::try_from(port).ok()),
+        Some(PortSpecifier::NamedPort(_)) => ("named_port", None),
+        None => ("port_value", None),
+    };
+    let port = number.filter(|port| *port > 0);
+    if port.is_none() {
+        check.problem_at(field, Code::Invalid, "a port between 1 and 65535 is needed");
+    }
+    port
 }
 
 /// Refuses a switch that is turned off, and says why it is always on.

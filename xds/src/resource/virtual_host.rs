@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use envoy_types::pb::envoy::config::route::v3::VirtualHost as VirtualHostMessage;
 use envoy_types::pb::envoy::config::route::v3::virtual_host::TlsRequirementType;
+use prost::Message as _;
 
 use crate::problem::{Check, Code, Problem, refuse_if_set};
-use crate::route::Route;
+use crate::route::{LevelEdits, Route};
 use crate::route_index::RouteIndex;
 use crate::type_url::ResourceType;
 
-use super::route;
+use super::{header_edits, route};
 
 /// A validated virtual host, with the index over its routes: while the resource does not change, neither does this.
 #[derive(Debug)]
@@ -25,6 +26,27 @@ pub struct VirtualHost {
     pub routes: RouteIndex,
     /// The clusters its routes may choose, sorted.
     pub clusters: BTreeSet<Arc<str>>,
+    /// Length of the longest body that one of its routes answers with, in bytes.
+    pub longest_body: usize,
+    /// Edits of heads, for all its routes; few hosts have any.
+    pub edits: Option<Box<LevelEdits>>,
+}
+
+/// What a virtual host was read from, as a hash: the same content gives the same virtual host.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(super) struct Content([u8; 32]);
+
+impl Content {
+    pub(super) fn of(message: &VirtualHostMessage) -> Self {
+        Self(blake3::hash(&message.encode_to_vec()).into())
+    }
+}
+
+/// Says nothing: it is not a fact beside the virtual host's own.
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Content")
+    }
 }
 
 /// A host pattern, in lower case and without port.
@@ -130,13 +152,6 @@ pub(super) fn convert_in(check: &mut Check, message: VirtualHostMessage) -> Opti
         matcher,
         virtual_clusters,
         rate_limits,
-        request_headers_to_add,
-        request_headers_to_remove
-    );
-    refuse_if_set!(
-        check,
-        response_headers_to_add,
-        response_headers_to_remove,
         cors,
         typed_per_filter_config
     );
@@ -169,6 +184,15 @@ pub(super) fn convert_in(check: &mut Check, message: VirtualHostMessage) -> Opti
     if name.is_empty() {
         check.problem_at("name", Code::Required, "a virtual host needs a name");
     }
+    let edits = header_edits::convert(
+        check,
+        header_edits::Fields {
+            request_headers_to_add,
+            request_headers_to_remove,
+            response_headers_to_add,
+            response_headers_to_remove,
+        },
+    );
     let domains = convert_domains(check, &domains);
     let routes = convert_routes(check, routes);
     let clusters = routes
@@ -176,12 +200,15 @@ pub(super) fn convert_in(check: &mut Check, message: VirtualHostMessage) -> Opti
         .flat_map(|route| route.clusters())
         .cloned()
         .collect();
+    let longest_body = routes.iter().map(|route| route.body_len()).max();
     match RouteIndex::new(routes) {
         Ok(routes) => Some(VirtualHost {
             name: name.into(),
             domains,
             routes,
             clusters,
+            longest_body: longest_body.unwrap_or(0),
+            edits: (!edits.is_empty()).then(|| Box::new(edits)),
         }),
         Err(sentence) => {
             check.problem_at("routes", Code::Invalid, sentence);

@@ -84,11 +84,23 @@ fn route(spec: &Spec) -> Arc<Route> {
 }
 
 fn path_match() -> impl Strategy<Value = PathMatch> {
-    let path = "/[ab]{0,2}(/[ab]{0,2}){0,2}";
+    let text = || {
+        ("/[abA]{0,2}(/[abA]{0,2}){0,2}", any::<bool>()).prop_map(|(path, ignore_case)| {
+            let path = path.trim_end_matches('/');
+            if ignore_case {
+                PathText::ignoring_case(path)
+            } else {
+                path.into()
+            }
+        })
+    };
+    let prefix = "/[abA]{0,2}(/[abA]{0,2}){0,2}";
     prop_oneof![
-        path.prop_map(|path| PathMatch::Exact(path.into())),
-        path.prop_map(|path| PathMatch::SegmentPrefix(path.trim_end_matches('/').into())),
-        path.prop_map(|path| PathMatch::Prefix(path.into())),
+        text().prop_map(PathMatch::Exact),
+        text().prop_map(PathMatch::SegmentPrefix),
+        text().prop_map(PathMatch::Prefix),
+        prefix.prop_map(|path| PathMatch::Exact(path.into())),
+        prefix.prop_map(|path| PathMatch::Prefix(path.into())),
         "/[ab.]{0,3}(\\*|b)?".prop_filter_map("compiles", |pattern| {
             let regex = regex_set::full_match(&pattern).ok()?;
             Some(PathMatch::Regex {
@@ -123,7 +135,7 @@ fn request() -> impl Strategy<Value = Request> {
     let query = prop_oneof![Just(None), "q=[123](&q=[12])?".prop_map(Some)];
     (
         method,
-        "/[ab]{0,2}(/[abc]{0,2}){0,3}",
+        "/[abA]{0,2}(/[abcB]{0,2}){0,3}",
         query,
         maybe(&["1", "2"]),
     )

@@ -97,7 +97,7 @@ fn action(route: &Route) -> String {
                 .names()
                 .map(|name| {
                     let share = (0..weighted.total())
-                        .filter(|draw| weighted.pick(*draw) == name)
+                        .filter(|draw| weighted.pick(*draw).name == *name)
                         .count();
                     format!("{name} {share}/{}", weighted.total())
                 })

@@ -2,4 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where it finds a fault")]
 
 mod bytes;
+mod corpus;
+mod every_field;
+mod explain;
 mod golden;
+mod scale;
+mod tables;
+mod unknown;

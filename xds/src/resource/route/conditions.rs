@@ -5,7 +5,7 @@ use envoy_types::pb::envoy::config::route::v3::route_match::PathSpecifier;
 
 use crate::matcher::{HeaderMatch, QueryMatch};
 use crate::problem::{Check, Code, refuse_if_set};
-use crate::route::PathMatch;
+use crate::route::{PathMatch, PathText};
 
 use super::matcher;
 
@@ -33,13 +33,7 @@ pub(super) fn convert(check: &mut Check, message: RouteMatch) -> Option<Conditio
         dynamic_metadata,
         filter_state
     );
-    if case_sensitive.is_some_and(|case_sensitive| !case_sensitive.value) {
-        check.problem_at(
-            "case_sensitive",
-            Code::Unsupported,
-            "paths are compared with case",
-        );
-    }
+    let ignore_case = case_sensitive.is_some_and(|case_sensitive| !case_sensitive.value);
     let headers: Vec<_> = check.at("headers", |check| {
         headers
             .into_iter()
@@ -55,13 +49,24 @@ pub(super) fn convert(check: &mut Check, message: RouteMatch) -> Option<Conditio
             .collect()
     });
     Some((
-        convert_path(check, path_specifier)?,
+        convert_path(check, path_specifier, ignore_case)?,
         headers.into(),
         query.into(),
     ))
 }
 
-fn convert_path(check: &mut Check, specifier: Option<PathSpecifier>) -> Option<PathMatch> {
+fn convert_path(
+    check: &mut Check,
+    specifier: Option<PathSpecifier>,
+    ignore_case: bool,
+) -> Option<PathMatch> {
+    let text = |text: String| -> PathText {
+        if ignore_case {
+            PathText::ignoring_case(&text)
+        } else {
+            text.into()
+        }
+    };
     match specifier {
         None => {
             check.problem_at(
@@ -71,19 +76,19 @@ fn convert_path(check: &mut Check, specifier: Option<PathSpecifier>) -> Option<P
             );
             None
         }
-        Some(PathSpecifier::Prefix(prefix)) => Some(PathMatch::Prefix(prefix.into())),
+        Some(PathSpecifier::Prefix(prefix)) => Some(PathMatch::Prefix(text(prefix))),
         Some(PathSpecifier::Path(path)) if path.is_empty() => {
             check.problem_at("path", Code::Required, "an exact path must not be empty");
             None
         }
-        Some(PathSpecifier::Path(path)) => Some(PathMatch::Exact(path.into())),
+        Some(PathSpecifier::Path(path)) => Some(PathMatch::Exact(text(path))),
         Some(PathSpecifier::PathSeparatedPrefix(prefix)) => {
             // The rule of the message: at least two characters, no `?` and `#`, no slash at the end.
             if prefix.len() < 2 || prefix.contains(['?', '#']) || prefix.ends_with('/') {
                 check.problem_at("path_separated_prefix", Code::Invalid, format!("{prefix:?} is not a prefix of whole segments: it must not hold `?` or `#`, nor end with a slash"));
                 return None;
             }
-            Some(PathMatch::SegmentPrefix(prefix.into()))
+            Some(PathMatch::SegmentPrefix(text(prefix)))
         }
         Some(PathSpecifier::SafeRegex(message)) => {
             let (pattern, regex) =

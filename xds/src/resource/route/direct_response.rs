@@ -42,9 +42,12 @@ fn inline(check: &mut Check, source: DataSource) -> Option<bytes::Bytes> {
         Some(Specifier::InlineString(text)) => Some(text.into()),
         Some(Specifier::InlineBytes(bytes)) => Some(bytes.into()),
         None => Some(bytes::Bytes::new()),
-        Some(Specifier::Filename(_) | Specifier::EnvironmentVariable(_)) => {
-            check.problem(Code::Unsupported, "only inline content is supported");
-            None
-        }
+        Some(Specifier::Filename(_)) => refuse(check, "filename"),
+        Some(Specifier::EnvironmentVariable(_)) => refuse(check, "environment_variable"),
     }
+}
+
+fn refuse(check: &mut Check, field: &'static str) -> Option<bytes::Bytes> {
+    check.problem_at(field, Code::Unsupported, "only inline content is supported");
+    None
 }

@@ -1,19 +1,23 @@
 //! Forwarding: `envoy.config.route.v3.RouteAction`.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use envoy_types::pb::envoy::config::core::v3::RoutingPriority;
 use envoy_types::pb::envoy::config::route::v3::route_action::{
     ClusterNotFoundResponseCode, ClusterSpecifier,
 };
-use envoy_types::pb::envoy::config::route::v3::weighted_cluster::ClusterWeight;
-use envoy_types::pb::envoy::config::route::v3::{RouteAction, WeightedCluster};
+use envoy_types::pb::envoy::config::route::v3::weighted_cluster::{
+    ClusterWeight, RandomValueSpecifier,
+};
+use envoy_types::pb::envoy::config::route::v3::weighted_cluster::cluster_weight::HostRewriteSpecifier::HostRewriteLiteral;
+use envoy_types::pb::envoy::config::route::v3::{
+    RouteAction, WeightedCluster as WeightedClusterMessage,
+};
 
 use crate::problem::{Check, Code, refuse_if_set};
-use crate::route::{ClusterChoice, Forward, WeightedClusters};
+use crate::route::{ClusterChoice, Forward, Rewrite, WeightedCluster, WeightedClusters};
 
-use super::value;
+use super::{header_edits, rewrite, value};
 
 /// `RouteAction.timeout` if it is not set, as Envoy documents.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -54,14 +58,7 @@ pub(super) fn convert(check: &mut Check, message: RouteAction) -> Option<Forward
         cluster_specifier,
         host_rewrite_specifier,
     } = message;
-    refuse_if_set!(
-        check,
-        metadata_match,
-        regex_rewrite,
-        path_rewrite_policy,
-        path_rewrite,
-        append_x_forwarded_host
-    );
+    refuse_if_set!(check, metadata_match, path_rewrite_policy, path_rewrite);
     refuse_if_set!(
         check,
         flush_timeout,
@@ -98,42 +95,40 @@ pub(super) fn convert(check: &mut Check, message: RouteAction) -> Option<Forward
             "only the priority DEFAULT is supported",
         );
     }
-    if host_rewrite_specifier.is_some() {
-        check.problem_at(
-            "host_rewrite_literal",
-            Code::Unsupported,
-            "rewriting the host is not supported",
-        );
-    }
-    if !prefix_rewrite.is_empty() && !is_path(&prefix_rewrite) {
-        check.problem_at("prefix_rewrite", Code::Invalid, format!("{prefix_rewrite:?} is not a path: it must begin with a slash and hold no control bytes, `?` or `#`"));
-    }
-    let cluster_not_found_status =
-        match ClusterNotFoundResponseCode::try_from(cluster_not_found_response_code) {
-            Ok(ClusterNotFoundResponseCode::ServiceUnavailable) => 503,
-            Ok(ClusterNotFoundResponseCode::NotFound) => 404,
-            Ok(ClusterNotFoundResponseCode::InternalServerError) => 500,
-            Err(_) => {
-                check.problem_at(
-                    "cluster_not_found_response_code",
-                    Code::Invalid,
-                    "not one of the codes that may be chosen",
-                );
-                503
-            }
-        };
+    let rewrite = Rewrite {
+        path: rewrite::path(check, prefix_rewrite, regex_rewrite),
+        host: rewrite::host(check, host_rewrite_specifier),
+        append_x_forwarded_host,
+    };
+    let changes = rewrite.path.is_some() || rewrite.host.is_some() || append_x_forwarded_host;
+    let cluster_not_found_status = not_found_status(check, cluster_not_found_response_code);
     let timeout = value::limit(check, "timeout", timeout, Some(DEFAULT_TIMEOUT));
     let idle_timeout =
         idle_timeout.map(|limit| value::limit(check, "idle_timeout", Some(limit), None));
     let cluster = cluster_choice(check, cluster_specifier)?;
-    let prefix_rewrite = (!prefix_rewrite.is_empty()).then(|| prefix_rewrite.into());
     Some(Forward {
         cluster,
         cluster_not_found_status,
-        prefix_rewrite,
+        rewrite: changes.then(|| Box::new(rewrite)),
         timeout,
         idle_timeout,
     })
+}
+
+fn not_found_status(check: &mut Check, code: i32) -> u16 {
+    match ClusterNotFoundResponseCode::try_from(code) {
+        Ok(ClusterNotFoundResponseCode::ServiceUnavailable) => 503,
+        Ok(ClusterNotFoundResponseCode::NotFound) => 404,
+        Ok(ClusterNotFoundResponseCode::InternalServerError) => 500,
+        Err(_) => {
+            check.problem_at(
+                "cluster_not_found_response_code",
+                Code::Invalid,
+                "not one of the codes that may be chosen",
+            );
+            503
+        }
+    }
 }
 
 fn cluster_choice(check: &mut Check, specifier: Option<ClusterSpecifier>) -> Option<ClusterChoice> {
@@ -162,15 +157,12 @@ fn cluster_choice(check: &mut Check, specifier: Option<ClusterSpecifier>) -> Opt
             );
             None
         }
-        Some(
-            ClusterSpecifier::ClusterSpecifierPlugin(_)
-            | ClusterSpecifier::InlineClusterSpecifierPlugin(_),
-        ) => {
-            check.problem_at(
-                "cluster_specifier_plugin",
-                Code::Unsupported,
-                "cluster specifier plugins are not supported",
-            );
+        Some(ClusterSpecifier::ClusterSpecifierPlugin(_)) => {
+            check.refuse("cluster_specifier_plugin");
+            None
+        }
+        Some(ClusterSpecifier::InlineClusterSpecifierPlugin(_)) => {
+            check.refuse("inline_cluster_specifier_plugin");
             None
         }
     }
@@ -180,20 +172,23 @@ fn cluster_choice(check: &mut Check, specifier: Option<ClusterSpecifier>) -> Opt
     deprecated,
     reason = "the whole message is read; deprecated fields are refused if set"
 )]
-fn weighted_clusters(check: &mut Check, message: WeightedCluster) -> Option<WeightedClusters> {
-    let WeightedCluster {
+fn weighted_clusters(
+    check: &mut Check,
+    message: WeightedClusterMessage,
+) -> Option<WeightedClusters> {
+    let WeightedClusterMessage {
         clusters,
         total_weight,
         runtime_key_prefix,
         random_value_specifier,
     } = message;
-    refuse_if_set!(
-        check,
-        total_weight,
-        runtime_key_prefix,
-        random_value_specifier
-    );
-    let mut weights: Vec<(Arc<str>, u32)> = Vec::with_capacity(clusters.len());
+    refuse_if_set!(check, total_weight, runtime_key_prefix);
+    match random_value_specifier {
+        None => {}
+        Some(RandomValueSpecifier::HeaderName(_)) => check.refuse("header_name"),
+        Some(RandomValueSpecifier::UseHashPolicy(_)) => check.refuse("use_hash_policy"),
+    }
+    let mut weights: Vec<(WeightedCluster, u32)> = Vec::with_capacity(clusters.len());
     check.at("clusters", |check| {
         for (index, cluster) in clusters.into_iter().enumerate() {
             weights.extend(check.at(index, |check| cluster_weight(check, cluster)));
@@ -210,7 +205,7 @@ fn weighted_clusters(check: &mut Check, message: WeightedCluster) -> Option<Weig
     weighted
 }
 
-fn cluster_weight(check: &mut Check, message: ClusterWeight) -> Option<(Arc<str>, u32)> {
+fn cluster_weight(check: &mut Check, message: ClusterWeight) -> Option<(WeightedCluster, u32)> {
     let ClusterWeight {
         name,
         cluster_header,
@@ -227,32 +222,27 @@ fn cluster_weight(check: &mut Check, message: ClusterWeight) -> Option<(Arc<str>
         check,
         cluster_header,
         metadata_match,
-        request_headers_to_add,
-        request_headers_to_remove
-    );
-    refuse_if_set!(
-        check,
-        response_headers_to_add,
-        response_headers_to_remove,
         typed_per_filter_config
     );
-    if host_rewrite_specifier.is_some() {
-        check.problem_at(
-            "host_rewrite_literal",
-            Code::Unsupported,
-            "rewriting the host is not supported",
-        );
-    }
+    let edits = header_edits::convert(
+        check,
+        header_edits::Fields {
+            request_headers_to_add,
+            request_headers_to_remove,
+            response_headers_to_add,
+            response_headers_to_remove,
+        },
+    );
+    let host_rewrite = host_rewrite_specifier
+        .and_then(|HostRewriteLiteral(host)| rewrite::host_literal(check, host));
     if name.is_empty() {
         check.problem_at("name", Code::Required, "a weighted cluster needs a name");
         return None;
     }
-    Some((name.into(), weight.map_or(0, |weight| weight.value)))
-}
-
-fn is_path(text: &str) -> bool {
-    text.starts_with('/')
-        && text
-            .bytes()
-            .all(|byte| byte > b' ' && byte < 0x7f && byte != b'?' && byte != b'#')
+    let cluster = WeightedCluster {
+        name: name.into(),
+        edits,
+        host_rewrite,
+    };
+    Some((cluster, weight.map_or(0, |weight| weight.value)))
 }

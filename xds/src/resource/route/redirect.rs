@@ -8,6 +8,8 @@ use envoy_types::pb::envoy::config::route::v3::redirect_action::{
 use crate::problem::{Check, Code};
 use crate::route::{Redirect, RedirectPath};
 
+use super::rewrite;
+
 pub(super) fn convert(check: &mut Check, message: RedirectAction) -> Option<Redirect> {
     let RedirectAction {
         host_redirect,
@@ -66,14 +68,11 @@ pub(super) fn convert(check: &mut Check, message: RedirectAction) -> Option<Redi
             location_part(check, "prefix_rewrite", prefix)
                 .map_or(RedirectPath::Keep, RedirectPath::Prefix)
         }
-        Some(PathRewriteSpecifier::RegexRewrite(_)) => {
-            check.problem_at(
-                "regex_rewrite",
-                Code::Unsupported,
-                "rewriting by regular expression is not supported",
-            );
-            return None;
-        }
+        Some(PathRewriteSpecifier::RegexRewrite(message)) => check
+            .at("regex_rewrite", |check| {
+                rewrite::substitution(check, message, is_visible)
+            })
+            .map_or(RedirectPath::Keep, RedirectPath::Regex),
         Some(PathRewriteSpecifier::PathRewrite(_)) => {
             check.problem_at(
                 "path_rewrite",
@@ -95,7 +94,7 @@ pub(super) fn convert(check: &mut Check, message: RedirectAction) -> Option<Redi
 
 /// A part of a `Location` header: no spaces and no control bytes.
 fn location_part(check: &mut Check, field: &'static str, text: String) -> Option<Box<str>> {
-    if text.is_empty() || text.bytes().any(|byte| byte <= b' ' || byte >= 0x7f) {
+    if text.is_empty() || !text.bytes().all(is_visible) {
         check.problem_at(
             field,
             Code::Invalid,
@@ -104,4 +103,8 @@ fn location_part(check: &mut Check, field: &'static str, text: String) -> Option
         return None;
     }
     Some(text.into())
+}
+
+const fn is_visible(byte: u8) -> bool {
+    byte > b' ' && byte < 0x7f
 }

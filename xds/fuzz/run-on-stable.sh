@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Builds the target with the coverage flags that libFuzzer needs, which the stable compiler knows too, and runs it.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+coverage="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters"
+coverage+=" -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares"
+host="$(rustc --print host-tuple)"
+# Naming the target keeps the flags away from build scripts and macros.
+RUSTFLAGS="$coverage -Ccodegen-units=1 -Cdebug-assertions --cfg fuzzing" cargo build --release --target "$host"
+
+mkdir -p artifacts/decode
+exec "${CARGO_TARGET_DIR:-target}/$host/release/decode" -artifact_prefix=artifacts/decode/ "$@" corpus/decode
