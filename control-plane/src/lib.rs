@@ -21,12 +21,15 @@ pub mod revision;
 pub mod store;
 
 // What clients are served, and what they say to it.
+pub mod nodes;
+
+pub mod snapshots;
+
+pub mod reconciler;
+
 pub mod ads;
 
 pub mod session;
-pub mod nodes;
-pub mod reconciler;
-pub mod snapshots;
 
 // The admin API.
 pub mod api;
