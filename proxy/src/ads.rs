@@ -1,13 +1,18 @@
-//! The proxy's side of xDS: an incremental ADS client. In: what the control plane sends. Out: the *wire set*, what the
-//! deltas have built so far, with the word whether its parts fit together. It says nothing of what is live.
+//! The proxy's side of xDS: an incremental ADS client, and the session with our own control plane on the same connection.
+//! In: what the control plane sends. Out: the *wire set*, what the deltas have built so far. It is never taken for what is
+//! live: that is for `delivery` to decide.
 //!
+//! - `addresses`: two listeners at one address, pure.
 //! - `state`: requests and responses as a state machine, pure.
+//! - `session`: targets and reports.
+//! - `wire`: the stream in the variant that was chosen.
 //! - `stream`: connects, backs off, reads and writes.
-//! - `fit`: when a wire set may be activated, pure.
 
-mod fit;
+mod addresses;
+mod session;
 mod state;
 mod stream;
+mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,20 +20,26 @@ use std::time::Duration;
 use http::Uri;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use xds::config::Config;
 use xds::node::Node;
 use xds::problem::Problem;
 use xds::snapshot::Snapshot;
 
+use crate::bootstrap::XdsMode;
+use crate::delivery::{Held, Switch};
+
 /// What the client needs to know at its start.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
-    /// Where the control plane serves xDS.
-    pub(crate) server: Uri,
+    /// Where control planes serve xDS: the first that can be had is followed until it is lost.
+    pub(crate) servers: Vec<Uri>,
+    /// In which variant of the protocol.
+    pub(crate) mode: XdsMode,
     /// Who we are.
     pub(crate) node: Node,
     /// How long a wire set whose parts do not fit together waits for what is missing.
     pub(crate) initial_fetch_timeout: Duration,
+    /// What was live before a restart and is again: the wire set begins with it.
+    pub(crate) recalled: Option<Held>,
 }
 
 /// What an operator may want to know of the client.
@@ -46,19 +57,23 @@ pub(crate) struct Status {
     pub(crate) refused: Vec<Problem>,
     /// What does not fit together in the wire set.
     pub(crate) unfit: Vec<Problem>,
+    /// The revision that requests are served by; 0 if there is none or it has no number.
+    pub(crate) live_revision: u64,
+    /// The revision that can be switched to at once; 0 if there is none.
+    pub(crate) staged_revision: u64,
 }
 
 impl Client {
-    /// Follows the control plane until it is cancelled. Each config that may go live is given to `activate`; what an
-    /// operator may want to know goes to `status`.
+    /// Follows the control plane until it is cancelled. What goes live goes through `switch`; what an operator may want to
+    /// know goes to `status`.
     pub(crate) async fn run(
         self,
-        activate: impl FnMut(Config),
+        switch: impl Switch,
         status: watch::Sender<Arc<Status>>,
         shutdown: CancellationToken,
     ) {
         shutdown
-            .run_until_cancelled(stream::follow(self, activate, status))
+            .run_until_cancelled(stream::follow(self, switch, status))
             .await;
     }
 }

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admin::{self, Sources};
 use crate::ads::{self, Client};
 use crate::bootstrap::Settings;
+use crate::machine::{Machine, Started};
 use crate::traffic::{Drained, Traffic};
 
 /// How often configs that are no longer live are looked at.
@@ -29,18 +30,32 @@ pub struct Proxy {
     asked_to_drain: Arc<Notify>,
     following: (CancellationToken, JoinHandle<()>),
     serving: (CancellationToken, JoinHandle<()>),
+    /// Ends when nothing more can become live and all is kept.
+    keeping: JoinHandle<()>,
 }
 
 impl Proxy {
-    /// Starts a proxy on the runtime that this is called on. It serves when the control plane has said what.
+    /// Starts a proxy on the runtime that this is called on. It serves what was live before a restart, if that was kept;
+    /// else it serves when the control plane has said what.
     pub async fn start(settings: &Settings) -> anyhow::Result<Self> {
         let listener = TcpListener::bind(settings.admin).await;
         let listener = listener.with_context(|| format!("cannot listen on {}", settings.admin))?;
         let admin = listener.local_addr()?;
         let node = settings.node().context("no identity")?;
-        let (traffic, mut writer) = Traffic::start(settings.worker_count(), settings.bind)
+        let (traffic, writer) = Traffic::start(settings.worker_count(), settings.bind)
             .context("cannot start workers")?;
-        let (status, ads) = watch::channel(Arc::<ads::Status>::default());
+        let started = Machine::start(writer, traffic.shared.clone(), settings.data_dir.as_deref());
+        let Started {
+            machine,
+            recalled,
+            keeping,
+        } = started.context("cannot keep what is live in the data folder")?;
+        let known = recalled.as_ref().map(|held| ads::Status {
+            wire_set: held.wire_set.clone(),
+            live_revision: held.revision,
+            ..Default::default()
+        });
+        let (status, ads) = watch::channel(Arc::new(known.unwrap_or_default()));
         let asked_to_drain = Arc::new(Notify::new());
         let sources = Sources {
             node: node.clone(),
@@ -50,18 +65,16 @@ impl Proxy {
             drain: asked_to_drain.clone(),
         };
         let client = Client {
-            server: settings.xds.clone(),
+            servers: settings.xds.clone(),
+            mode: settings.xds_mode,
             node,
             initial_fetch_timeout: settings.initial_fetch_timeout,
-        };
-        let activate = move |config| {
-            for problem in writer.apply(&config) {
-                tracing::warn!(%problem, "not served");
-            }
+            recalled,
         };
         Ok(Self {
-            following: spawn(|shutdown| client.run(activate, status, shutdown)),
+            following: spawn(|shutdown| client.run(machine, status, shutdown)),
             serving: spawn(|shutdown| admin::serve(listener, sources, shutdown)),
+            keeping,
             traffic,
             admin,
             drain_timeout: settings.drain_timeout,
@@ -98,6 +111,7 @@ impl Proxy {
     async fn shut_down(self) {
         tracing::info!("draining");
         end(self.following).await;
+        joined(self.keeping).await;
         if self.traffic.drain(self.drain_timeout).await == Drained::Cut {
             tracing::warn!("the drain timeout has passed with requests in flight");
         }
@@ -115,6 +129,10 @@ where
 
 async fn end((shutdown, task): (CancellationToken, JoinHandle<()>)) {
     shutdown.cancel();
+    joined(task).await;
+}
+
+async fn joined(task: JoinHandle<()>) {
     if let Err(error) = task.await {
         tracing::error!(%error, "a task ended badly");
     }

@@ -10,7 +10,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use http::Uri;
 use xds::node::{Node, SIGNALBOX_USER_AGENT};
 
@@ -22,14 +22,19 @@ use xds::node::{Node, SIGNALBOX_USER_AGENT};
     about = "The data plane of Signalbox: an HTTP proxy that is told by xDS what to serve"
 )]
 pub struct Settings {
-    /// Where the control plane serves xDS
+    /// Where the control plane serves xDS; given several times, the next one is tried when one is lost
     #[arg(
         long,
         env = "SIGNALBOX_PROXY_XDS",
         value_name = "URL",
+        value_delimiter = ',',
         default_value = "http://127.0.0.1:18000"
     )]
-    pub xds: Uri,
+    pub xds: Vec<Uri>,
+
+    /// How xDS is spoken: in deltas, or as the state of the world for control planes that know no deltas
+    #[arg(long, env = "SIGNALBOX_PROXY_XDS_MODE", value_enum, default_value_t)]
+    pub xds_mode: XdsMode,
 
     /// The fleet whose configuration this proxy serves
     #[arg(long, env = "SIGNALBOX_PROXY_FLEET", default_value = "default")]
@@ -44,7 +49,8 @@ pub struct Settings {
     )]
     pub node_id: Option<String>,
 
-    /// Where this proxy keeps what must outlive it: the name that was made up for it
+    /// Where this proxy keeps what must outlive it: what it serves, so that it starts without a control plane, and the
+    /// name that was made up for it
     #[arg(long, env = "SIGNALBOX_PROXY_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
 
@@ -98,6 +104,16 @@ pub struct Settings {
         default_value = "15s"
     )]
     pub initial_fetch_timeout: Duration,
+}
+
+/// The two variants of the protocol.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum XdsMode {
+    /// Incremental: only what changes is sent.
+    #[default]
+    Delta,
+    /// State of the world, for control planes that know no deltas.
+    Sotw,
 }
 
 impl Settings {

@@ -35,7 +35,13 @@ mod listener;
 pub mod traffic;
 
 // The side runtime.
+mod disk;
+
+mod delivery;
+
 mod ads;
+
+mod machine;
 
 mod admin;
 

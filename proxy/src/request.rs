@@ -18,7 +18,8 @@ use std::rc::Rc;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use tokio::time::Instant;
-use xds::route::{Action, Route};
+use xds::resource::virtual_host::VirtualHost;
+use xds::route::{Action, Route, WeightedCluster};
 use xds::route_table::Lookup;
 
 use crate::cause::Cause;
@@ -86,27 +87,42 @@ async fn handle(
         call.downstream,
         &call.listener.served.listener.http,
     )?;
-    let route = find_route(call, heads)?;
-    let content = match &route.action {
+    let mut way = find_way(call, heads)?;
+    let content = match &way.route.action {
         Action::Respond(direct) => local::direct(direct, heads),
-        Action::Redirect(redirect) => redirect::answer(redirect, route, heads)?,
-        Action::Forward(forward) => match forward::send(call, forward, route, heads, body).await {
-            Ok(content) => content,
-            Err(failure) => call.fail(&failure, heads),
-        },
+        Action::Redirect(redirect) => redirect::answer(redirect, way.route, heads)?,
+        Action::Forward(forward) => {
+            let (cluster, weighted) = forward.cluster.draw(|total| fastrand::u32(..total));
+            way.weighted = weighted;
+            match forward::send(call, forward, cluster, &way, heads, body).await {
+                Ok(content) => content,
+                Err(failure) => call.fail(&failure, heads),
+            }
+        }
     };
-    rewrite::response(&route.response_headers, &mut heads.response)?;
+    rewrite::response(&call.listener.served, &way, &mut heads.response)?;
     Ok(content)
 }
 
-fn find_route<'c>(call: &Call<'c>, heads: &Pair) -> Result<&'c Route, Failure> {
-    match call
-        .listener
-        .served
-        .routes
-        .find(&head::RoutingView(&heads.request))
-    {
-        Lookup::Found { route, .. } => Ok(route),
+/// What the config has for a request.
+struct Way<'c> {
+    virtual_host: &'c VirtualHost,
+    route: &'c Route,
+    /// The cluster that was drawn, if the route has several by weight.
+    weighted: Option<&'c WeightedCluster>,
+}
+
+fn find_way<'c>(call: &Call<'c>, heads: &Pair) -> Result<Way<'c>, Failure> {
+    let routes = &call.listener.served.routes;
+    match routes.find(&head::RoutingView(&heads.request)) {
+        Lookup::Found {
+            virtual_host,
+            route,
+        } => Ok(Way {
+            virtual_host,
+            route,
+            weighted: None,
+        }),
         Lookup::NoRoute(_) | Lookup::NoHost => Err(Failure::of(Cause::NoRoute)),
     }
 }

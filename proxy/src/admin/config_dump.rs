@@ -29,6 +29,8 @@ pub(super) fn render(sources: &Sources) -> Value {
             "connected": ads.connected,
             "control_plane": ads.control_plane,
             "last_error": ads.last_error,
+            "live_revision": Some(ads.live_revision).filter(|revision| *revision > 0),
+            "staged_revision": Some(ads.staged_revision).filter(|revision| *revision > 0),
         },
         "live": served(&live, &status),
         "resources": resources(&ads.wire_set),

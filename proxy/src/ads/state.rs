@@ -1,8 +1,10 @@
-//! The incremental client as a state machine: a response comes in, an ACK or a NACK and the wire set come out. Pure.
+//! The client as a state machine, in its incremental variant (the other one is in `sotw`): a response comes in, an ACK or a NACK and the wire set come out. Pure.
 //!
 //! Acceptance is by resource: the good ones of a mixed response are taken, the bad ones keep their last good version
 //! and are named in the NACK with every problem (gRFC A46). Names of routes and endpoints are asked for as long as
 //! something refers to them.
+
+mod sotw;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -12,13 +14,15 @@ use envoy_types::pb::envoy::service::discovery::v3::{
     DeltaDiscoveryRequest, DeltaDiscoveryResponse, Resource as ResourceEntry,
 };
 use envoy_types::pb::google::rpc;
-use xds::problem::{Code, Problem};
+use xds::problem::{Code, Problem, ResourceRef};
 use xds::resource::cluster::Discovery;
 use xds::resource::http_connection_manager::RouteSource;
 use xds::resource::{Body, Resource};
 use xds::snapshot::Snapshot;
 use xds::type_url::ResourceType;
 use xds::version::Version;
+
+use super::addresses;
 
 /// `google.rpc.Code.INVALID_ARGUMENT`, in every NACK.
 const INVALID_ARGUMENT: i32 = 3;
@@ -36,6 +40,9 @@ struct TypeState {
     asked: Interest,
     /// Whether the server has answered this type, on any stream.
     answered: bool,
+    /// The last good version and the last nonce; deltas have a version for each resource, and need no nonce but in an ACK.
+    version: String,
+    nonce: String,
     /// What was wrong with its last response.
     refused: Vec<Problem>,
 }
@@ -51,14 +58,24 @@ enum Interest {
 
 /// What follows from a response.
 #[derive(Debug)]
-pub(super) struct Reply {
+pub(super) struct Reply<R = DeltaDiscoveryRequest> {
     /// The ACK or NACK, then what is asked for or left now.
-    pub(super) requests: Vec<DeltaDiscoveryRequest>,
+    pub(super) requests: Vec<R>,
     /// Whether the wire set, or what is known of it, changed.
     pub(super) changed: bool,
 }
 
 impl ClientState {
+    /// Begins with a wire set that a server has sent in an earlier life, or with none.
+    pub(super) fn holding(wire_set: Snapshot) -> Self {
+        let mut state = Self::default();
+        for of_type in &mut state.types {
+            of_type.answered = !wire_set.is_empty();
+        }
+        state.wire_set = wire_set;
+        state
+    }
+
     /// What the deltas have built.
     pub(super) fn wire_set(&self) -> &Snapshot {
         &self.wire_set
@@ -121,6 +138,9 @@ impl ClientState {
     fn take(&mut self, ty: ResourceType, response: DeltaDiscoveryResponse) -> Vec<Problem> {
         let mut problems = Vec::new();
         let mut names = HashSet::new();
+        let mut changed = Vec::new();
+        // Sharing the wire set makes its next change copy it, so only where it is needed.
+        let before = (ty == ResourceType::Listener).then(|| self.wire_set.clone());
         for entry in response.resources {
             let name = entry.name.clone();
             if !names.insert(name.clone()) {
@@ -130,8 +150,11 @@ impl ClientState {
                     "the resource stands twice in one response".into(),
                 ));
             } else if self.wants(ty, &name) {
-                match decode(ty, entry) {
-                    Ok(resource) => self.wire_set.insert(Arc::new(resource)),
+                match decode(ty, entry, self.wire_set.get(ty, &name)) {
+                    Ok(resource) => {
+                        self.wire_set.insert(Arc::new(resource));
+                        changed.push(name);
+                    }
                     Err(found) => problems.extend(found),
                 }
             }
@@ -144,6 +167,10 @@ impl ClientState {
             ) {
                 self.wire_set.remove(ty, name);
             }
+        }
+        if let Some(before) = before {
+            let taken = addresses::take_back_doubles(&mut self.wire_set, &before, &changed);
+            problems.extend(taken);
         }
         problems
     }
@@ -291,7 +318,12 @@ fn inline_routes(
     }
 }
 
-fn decode(ty: ResourceType, entry: ResourceEntry) -> Result<Resource, Vec<Problem>> {
+/// Reads what takes the place of `before`: what did not change within it keeps its compiled form.
+fn decode(
+    ty: ResourceType,
+    entry: ResourceEntry,
+    before: Option<&Arc<Resource>>,
+) -> Result<Resource, Vec<Problem>> {
     let Some(any) = entry.resource else {
         return Err(vec![about(
             &entry.name,
@@ -307,16 +339,28 @@ fn decode(ty: ResourceType, entry: ResourceEntry) -> Result<Resource, Vec<Proble
         );
         return Err(vec![about(&entry.name, Code::Invalid, detail)]);
     }
-    let resource = Resource::decode(
-        ty,
-        Bytes::from(any.value),
-        Some(Version::stated(&entry.version)),
-    )?;
+    let version = Version::stated(&entry.version);
+    let before = before.map(AsRef::as_ref);
+    let resource = Resource::decode_after(ty, Bytes::from(any.value), Some(version), before);
+    let resource = resource.map_err(|problems| named(problems, ty, &entry.name))?;
     if **resource.name() != *entry.name {
         let detail = format!("the resource calls itself {:?}", resource.name());
         return Err(vec![about(&entry.name, Code::Invalid, detail)]);
     }
     Ok(resource)
+}
+
+/// Bytes that are no message do not tell their name; the entry does.
+fn named(problems: Vec<Problem>, ty: ResourceType, name: &str) -> Vec<Problem> {
+    let of_entry = ResourceRef {
+        ty,
+        name: name.into(),
+    };
+    let problems = problems.into_iter().map(|problem| Problem {
+        resource: problem.resource.or_else(|| Some(of_entry.clone())),
+        ..problem
+    });
+    problems.collect()
 }
 
 /// A problem with an entry whose resource does not tell its name.

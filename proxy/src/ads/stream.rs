@@ -4,21 +4,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
-use envoy_types::pb::envoy::service::discovery::v3::{
-    DeltaDiscoveryRequest, DeltaDiscoveryResponse,
-};
 use futures_util::FutureExt;
-use tokio::sync::{mpsc, watch};
+use http::Uri;
+use tokio::sync::watch;
 use tokio::time::Instant;
-use tokio_stream::wrappers::UnboundedReceiverStream;
-use tonic::Streaming;
 use tonic::transport::{Channel, Endpoint};
-use xds::compile::compile;
-use xds::config::Config;
 
-use super::fit::{Decision, Fit};
+use crate::bootstrap::XdsMode;
+use crate::delivery::{Delivery, Switch};
+
+use super::session::{Event, Link};
 use super::state::ClientState;
+use super::wire::{Incoming, Wire};
 use super::{Client, Status};
 
 /// First and longest pause between attempts, as Envoy's: full jitter below a bound that doubles (gRFC A57).
@@ -28,39 +25,39 @@ const PAUSE_MAX: Duration = Duration::from_secs(30);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often the connection is probed, and how long an answer may take: a black hole is seen within ten seconds.
 const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(5));
-/// Largest response; a foreign server may send all its clusters at once.
-const RESPONSE_SIZE: usize = 256 * 1024 * 1024;
 
 /// Follows the control plane for ever.
-pub(super) async fn follow(
-    client: Client,
-    activate: impl FnMut(Config),
+pub(super) async fn follow<S: Switch>(
+    mut client: Client,
+    switch: S,
     status: watch::Sender<Arc<Status>>,
 ) {
-    let fit = Fit::new(client.initial_fetch_timeout);
+    let recalled = client.recalled.take();
+    let wire_set = recalled.as_ref().map(|held| held.wire_set.clone());
+    let delivery = Delivery::new(switch, client.initial_fetch_timeout, recalled);
     let mut follower = Follower {
         client,
-        state: ClientState::default(),
-        fit,
+        attempts: 0,
+        state: ClientState::holding(wire_set.unwrap_or_default()),
+        delivery,
         dirty: false,
-        due: None,
-        activate,
         status,
     };
     let mut failures = 0;
     loop {
         let ended = follower.stream().await;
-        failures = if follower.status.borrow().connected {
-            0
-        } else {
-            failures + 1
-        };
-        tracing::warn!(server = %follower.client.server, reason = %ended, "no xDS stream");
+        follower.delivery.disconnected();
+        tracing::warn!(server = %follower.server(), reason = %ended, "no xDS stream");
+        let was_connected = follower.status.borrow().connected;
         follower.tell(|status| {
             status.connected = false;
             status.last_error = Some(ended);
         });
-        follower.pause(pause(failures)).await;
+        follower.attempts += 1;
+        failures = if was_connected { 0 } else { failures + 1 };
+        // All servers are tried once before the pauses grow.
+        let rounds = failures / follower.client.servers.len().max(1);
+        follower.pause(pause(rounds as u32)).await;
     }
 }
 
@@ -72,77 +69,89 @@ fn pause(failures: u32) -> Duration {
     bound.mul_f64(fastrand::f64())
 }
 
-struct Follower<A> {
+struct Follower<S> {
     client: Client,
+    /// How many streams have ended; it chooses the server.
+    attempts: usize,
     state: ClientState,
-    fit: Fit,
-    /// The wire set changed since it was judged.
+    delivery: Delivery<S>,
+    /// The wire set changed since delivery saw it.
     dirty: bool,
-    /// When a wire set that did not fit will be judged again.
-    due: Option<Instant>,
-    activate: A,
     status: watch::Sender<Arc<Status>>,
 }
 
-impl<A: FnMut(Config)> Follower<A> {
-    /// One stream, until it ends; returns why.
+/// One connection: the xDS stream, and the session beside it once the server has answered.
+struct Connection {
+    channel: Channel,
+    wire: Wire,
+    session: Option<Link>,
+}
+
+impl<S: Switch> Follower<S> {
+    /// Whose turn it is.
+    fn server(&self) -> &Uri {
+        let servers = &self.client.servers;
+        &servers[self.attempts % servers.len()]
+    }
+
+    /// One connection, until it ends; returns why.
     async fn stream(&mut self) -> String {
-        let opening = self.open();
-        let (requests, mut responses) = match opening.await {
-            Ok(stream) => stream,
+        let mut connection = match self.open().await {
+            Ok(connection) => connection,
             Err(reason) => return reason,
         };
+        self.delivery.connected(Instant::now());
         loop {
-            // Judged when nothing more is at hand, so that a burst of responses compiles once.
-            let message = match responses.message().now_or_never() {
+            // Delivery looks when nothing more is at hand, so that a burst of responses compiles once.
+            let message = match connection.wire.message().now_or_never() {
                 Some(message) => message,
                 None => {
-                    self.judge();
+                    self.deliver();
+                    if let Some(session) = &mut connection.session {
+                        session.report(&self.delivery.report());
+                    }
                     tokio::select! {
-                        message = responses.message() => message,
-                        () = sleep_until(self.due) => {
-                            self.dirty = true;
+                        message = connection.wire.message() => message,
+                        event = next_event(&mut connection.session) => {
+                            if let Some(lost) = self.event(event) {
+                                return lost;
+                            }
+                            continue;
+                        }
+                        () = sleep_until(self.delivery.due()) => {
+                            self.time_has_come();
                             continue;
                         }
                     }
                 }
             };
             match message {
-                Ok(Some(response)) => self.response(response, &requests),
+                Ok(Some(response)) => self.response(response, &mut connection),
                 Ok(None) => return "the control plane ended the stream".into(),
                 Err(error) => return format!("{}: {}", error.code(), error.message()),
             }
         }
     }
 
-    async fn open(
-        &mut self,
-    ) -> Result<
-        (
-            mpsc::UnboundedSender<DeltaDiscoveryRequest>,
-            Streaming<DeltaDiscoveryResponse>,
-        ),
-        String,
-    > {
-        let mut client = AggregatedDiscoveryServiceClient::new(self.connect().await?)
-            .max_decoding_message_size(RESPONSE_SIZE);
-        // Bounded by what the server sends: a few small requests for each response.
-        let (requests, queue) = mpsc::unbounded_channel();
-        let mut first = self.state.open();
-        if let Some(first) = first.first_mut() {
-            first.node = Some(self.client.node.to_proto());
-        }
-        send(&requests, first);
-        let response = client
-            .delta_aggregated_resources(UnboundedReceiverStream::new(queue))
-            .await;
-        let response =
-            response.map_err(|error| format!("{}: {}", error.code(), error.message()))?;
-        Ok((requests, response.into_inner()))
+    async fn open(&mut self) -> Result<Connection, String> {
+        let channel = self.connect().await?;
+        let wire = Wire::open(
+            channel.clone(),
+            self.client.mode,
+            &mut self.state,
+            &self.client.node,
+        )
+        .await;
+        let wire = wire.map_err(|error| format!("{}: {}", error.code(), error.message()))?;
+        Ok(Connection {
+            channel,
+            wire,
+            session: None,
+        })
     }
 
     async fn connect(&self) -> Result<Channel, String> {
-        let endpoint = Endpoint::from(self.client.server.clone())
+        let endpoint = Endpoint::from(self.server().clone())
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_nodelay(true)
             .http2_keep_alive_interval(KEEP_ALIVE.0)
@@ -151,69 +160,107 @@ impl<A: FnMut(Config)> Follower<A> {
         endpoint.connect().await.map_err(|error| describe(&error))
     }
 
-    fn response(
-        &mut self,
-        response: DeltaDiscoveryResponse,
-        requests: &mpsc::UnboundedSender<DeltaDiscoveryRequest>,
-    ) {
-        let control_plane = response
-            .control_plane
-            .as_ref()
-            .map(|control_plane| control_plane.identifier.clone());
+    fn response(&mut self, response: Incoming, connection: &mut Connection) {
         if !self.status.borrow().connected {
-            tracing::info!(server = %self.client.server, "xDS stream open");
+            tracing::info!(server = %self.server(), "xDS stream open");
+            let control_plane = response.control_plane().unwrap_or_default().to_owned();
             self.tell(|status| {
                 status.connected = true;
                 status.last_error = None;
-                status.control_plane = control_plane.unwrap_or_default();
+                status.control_plane = control_plane;
             });
+            self.introduce(connection);
         }
-        let reply = self.state.response(response);
-        for refusal in reply
-            .requests
-            .iter()
-            .filter_map(|request| request.error_detail.as_ref())
-        {
+        let taken = connection.wire.answer(&mut self.state, response);
+        if let Some(refusal) = taken.refusal {
             tracing::warn!(problems = %refusal.message, "config refused");
         }
-        self.dirty |= reply.changed;
-        send(requests, reply.requests);
+        self.dirty |= taken.changed;
     }
 
-    /// Compiles the wire set if it changed, and activates it if it may go live.
-    fn judge(&mut self) {
-        if !std::mem::take(&mut self.dirty) {
-            return;
-        }
-        let (config, problems) = compile(self.state.wire_set());
-        match self
-            .fit
-            .judge(self.state.is_answered(), &problems, Instant::now())
-        {
-            Decision::Activate => {
-                self.due = None;
-                (self.activate)(config);
+    /// Finds out who is at the other end, once there is an answer: a control plane that is ours knows the node by its xDS
+    /// stream. Ours speaks in deltas.
+    fn introduce(&mut self, connection: &mut Connection) {
+        match self.client.mode {
+            XdsMode::Delta => {
+                let channel = connection.channel.clone();
+                let link = Link::open(channel, &self.client.node, &self.delivery.report());
+                connection.session = Some(link);
             }
-            Decision::Wait(due) => self.due = Some(due),
+            XdsMode::Sotw => {
+                self.event(Event::Foreign);
+            }
         }
-        let (wire_set, refused) = (
+    }
+
+    /// Takes in what happened on the session; returns why the connection is of no more use, if so.
+    fn event(&mut self, event: Event) -> Option<String> {
+        match event {
+            Event::Ours => self.delivery.is_ours(),
+            Event::Foreign => self.delivery.is_foreign(
+                self.state.wire_set(),
+                self.state.is_answered(),
+                Instant::now(),
+            ),
+            Event::Target(target) => {
+                tracing::debug!(assignment = target.assignment, revision = target.revision, phase = ?target.phase, "target");
+                self.delivery
+                    .target(target, self.state.wire_set(), Instant::now());
+            }
+            Event::Lost(reason) => return Some(reason),
+        }
+        self.tell_delivery();
+        None
+    }
+
+    /// Shows delivery the wire set, if it changed.
+    fn deliver(&mut self) {
+        if std::mem::take(&mut self.dirty) {
+            self.delivery.wire_set_changed(
+                self.state.wire_set(),
+                self.state.is_answered(),
+                Instant::now(),
+            );
+            self.tell_delivery();
+        }
+    }
+
+    fn time_has_come(&mut self) {
+        self.delivery.time_has_come(
+            self.state.wire_set(),
+            self.state.is_answered(),
+            Instant::now(),
+        );
+        self.tell_delivery();
+    }
+
+    fn tell_delivery(&self) {
+        let report = self.delivery.report();
+        let refused = self
+            .state
+            .refused()
+            .chain(&report.problems)
+            .cloned()
+            .collect();
+        let (wire_set, unfit) = (
             self.state.wire_set().clone(),
-            self.state.refused().cloned().collect(),
+            self.delivery.unfit().to_vec(),
         );
         self.tell(|status| {
             status.wire_set = wire_set;
             status.refused = refused;
-            status.unfit = problems;
+            status.unfit = unfit;
+            status.live_revision = report.live_revision;
+            status.staged_revision = report.staged_revision;
         });
     }
 
-    /// Waits before the next attempt; a wire set that waits for its parts may become due meanwhile.
+    /// Waits before the next attempt; something may become due meanwhile.
     async fn pause(&mut self, pause: Duration) {
         let end = Instant::now() + pause;
-        while let Some(due) = self.due.filter(|due| *due < end) {
+        while let Some(due) = self.delivery.due().filter(|due| *due < end) {
             tokio::time::sleep_until(due).await;
-            self.dirty = true;
-            self.judge();
+            self.time_has_come();
         }
         tokio::time::sleep_until(end).await;
     }
@@ -224,13 +271,10 @@ impl<A: FnMut(Config)> Follower<A> {
     }
 }
 
-fn send(
-    queue: &mpsc::UnboundedSender<DeltaDiscoveryRequest>,
-    requests: Vec<DeltaDiscoveryRequest>,
-) {
-    for request in requests {
-        // The other end is gone if the stream broke; its end is seen by the reader.
-        let _ = queue.send(request);
+async fn next_event(session: &mut Option<Link>) -> Event {
+    match session {
+        Some(session) => session.next().await,
+        None => std::future::pending().await,
     }
 }
 

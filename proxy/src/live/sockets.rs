@@ -82,7 +82,7 @@ impl Sockets {
         let mut taken = HashSet::new();
         for served in &config.listeners {
             let listener = &served.listener;
-            let address = self.effective(listener.address);
+            let address = self.effective(served.address);
             let place = if taken.contains(&address) {
                 problems.push(problem(
                     listener,

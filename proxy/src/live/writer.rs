@@ -11,7 +11,7 @@ use xds::problem::Problem;
 
 use crate::metrics::Metrics;
 
-use super::sockets::{Handover, Sockets};
+use super::sockets::{Handover, Plan, Sockets};
 use super::{Live, Retired, Shared};
 
 /// Makes configs live. There is one in a process, and whoever holds it decides what is served.
@@ -21,6 +21,7 @@ pub struct Writer {
     retired: Arc<Retired>,
     metrics: Arc<Metrics>,
     sockets: Sockets,
+    staged: Option<(Arc<Config>, Plan)>,
 }
 
 impl Writer {
@@ -37,17 +38,47 @@ impl Writer {
             retired,
             metrics,
             sockets: Sockets::new(workers, bind),
+            staged: None,
         }
     }
 
-    /// Makes a config live: binds, swaps, listens, in this order.
+    /// Binds what a config asks for and is not open yet, and keeps it until the config goes live or another is staged. No
+    /// traffic is touched. Returns what only this machine can know; then nothing is kept.
+    pub fn stage(&mut self, config: &Arc<Config>) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        self.staged = None;
+        let plan = self.sockets.prepare(config, &mut problems);
+        self.staged = Some((config.clone(), plan)).filter(|_| problems.is_empty());
+        problems
+    }
+
+    /// Makes a config live: binds unless it was staged, swaps, listens, in this order. What else was staged is forgotten.
     ///
     /// Returns what only this machine can know, such as an address that cannot be bound; everything else is served all
     /// the same. Requests that have begun keep the config they began with, and no connection is closed but those of
     /// sockets that the config no longer asks for.
+    pub fn activate(&mut self, config: &Arc<Config>) -> Vec<Problem> {
+        match self.staged.take() {
+            Some((staged, plan)) if Arc::ptr_eq(&staged, config) => {
+                self.carry_out(config, plan, Vec::new())
+            }
+            _ => self.apply(config),
+        }
+    }
+
+    /// Makes a config live that was not staged; what is staged stays so.
     pub fn apply(&mut self, config: &Config) -> Vec<Problem> {
         let mut problems = Vec::new();
         let plan = self.sockets.prepare(config, &mut problems);
+        self.carry_out(config, plan, problems)
+    }
+
+    fn carry_out(
+        &mut self,
+        config: &Config,
+        plan: Plan,
+        mut problems: Vec<Problem>,
+    ) -> Vec<Problem> {
         let before = self.shared.current();
         let live = Live::following(&before, config, &plan.addresses, &self.metrics);
         drop(before);

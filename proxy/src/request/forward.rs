@@ -1,4 +1,4 @@
-//! Sends a request on: chooses cluster and endpoint, asks, and waits for the head of the answer. The answer's body is
+//! Sends a request on to its cluster: chooses an endpoint, asks, and waits for the head of the answer. The answer's body is
 //! streamed by `body`.
 
 use std::future::poll_fn;
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use http_body::Body as _;
 use hyper::body::Incoming;
-use xds::route::{ClusterChoice, Forward, Route};
+use xds::route::Forward;
 
 use crate::cause::Cause;
 use crate::metrics::class_index;
@@ -18,21 +18,22 @@ use crate::worker::{Downstream, Expiry, Pair};
 use super::body::{Content, Stream};
 use super::failure::Failure;
 use super::in_flight::InFlight;
-use super::{Call, rewrite};
+use super::{Call, Way, rewrite};
 
 /// Forwards the request; the head of the answer is in `heads.response`.
 pub(super) async fn send(
     call: &Call<'_>,
     forward: &Forward,
-    route: &Route,
+    cluster: &str,
+    way: &Way<'_>,
     heads: &mut Pair,
     body: Incoming,
 ) -> Result<Content, Failure> {
-    let target = call.view.target(choose(&forward.cluster));
+    let target = call.view.target(cluster);
     let target = target.ok_or(Failure::no_cluster(forward.cluster_not_found_status))?;
     let endpoint = target.pick().ok_or(Failure::of(Cause::NoEndpoint))?;
     let mut in_flight = InFlight::new(target, endpoint, call.downstream, call.started);
-    rewrite::request(route, forward.prefix_rewrite.as_deref(), &mut heads.request)?;
+    rewrite::request(&call.listener.served, forward, way, &mut heads.request)?;
 
     let upload = Some(body).filter(|body| !body.is_end_stream());
     let uploads = upload.is_some();
@@ -54,14 +55,6 @@ pub(super) async fn send(
 fn pause(call: &Call<'_>, forward: &Forward) -> Option<Duration> {
     let listener = call.listener.served.listener.http.stream_idle_timeout;
     forward.idle_timeout.unwrap_or(listener)
-}
-
-/// The cluster for this request: one draw.
-fn choose(choice: &ClusterChoice) -> &str {
-    match choice {
-        ClusterChoice::One(name) => name,
-        ClusterChoice::Weighted(weighted) => weighted.pick(fastrand::u32(..weighted.total())),
-    }
 }
 
 /// Asks the endpoint, once more if the first attempt provably came to nothing: the endpoint closed a kept connection

@@ -1,5 +1,7 @@
 //! Where a redirect sends the client: the `Location`, put together as Envoy's `Utility::newUri` does.
 
+use std::borrow::Cow;
+
 use http_wire::head::{FieldId, RequestHead};
 use xds::route::{PathMatch, Redirect, RedirectPath, Route};
 
@@ -73,21 +75,23 @@ fn push_path(
     matched: &PathMatch,
     request: &RequestHead,
 ) {
-    let mut has_query = false;
-    match &redirect.path {
-        RedirectPath::Keep => location.push_str(request.path()),
-        RedirectPath::Replace(path) => {
-            location.push_str(path);
-            has_query = path.contains('?');
-        }
+    let path = match &redirect.path {
+        RedirectPath::Keep => Cow::Borrowed(request.path()),
+        RedirectPath::Replace(path) => Cow::Borrowed(&**path),
         RedirectPath::Prefix(prefix) => {
             let path = rewritten(matched, prefix, request.path());
-            location.push_str(&String::from_utf8_lossy(&path));
+            Cow::Owned(String::from_utf8_lossy(&path).into_owned())
         }
+        RedirectPath::Regex(substitution) => Cow::Owned(substitution.apply(request.path())),
+    };
+    // Without its slash the path would become a part of the host; Envoy adds it too.
+    if !path.starts_with('/') {
+        location.push('/');
     }
+    location.push_str(&path);
     // A query in the redirect takes the place of the request's and is never stripped.
     if let Some(query) = request.query()
-        && !has_query
+        && !path.contains('?')
         && !redirect.strip_query
     {
         location.push('?');
@@ -99,6 +103,7 @@ fn push_path(
 mod tests {
     use http_wire::canonical::{self, Target};
     use http_wire::head::Version;
+    use xds::route::Substitution;
 
     use super::*;
 
@@ -182,6 +187,26 @@ mod tests {
         assert_eq!(of(&whole, "h", "/a/b?q=1"), "https://h/new?q=1");
         let prefix = to_https(RedirectPath::Prefix("/new".into()));
         assert_eq!(of(&prefix, "h", "/a/b?q=1"), "https://h/new/b?q=1");
+    }
+
+    #[test]
+    fn the_path_is_replaced_where_a_pattern_matches_and_stays_a_path() {
+        let regex = |pattern, replacement| {
+            to_https(RedirectPath::Regex(
+                Substitution::new(pattern, replacement).unwrap(),
+            ))
+        };
+        let swapped = regex("^/([^/]+)/([^/]+)$", r"/\2/\1");
+        assert_eq!(of(&swapped, "h", "/a/b?q=1"), "https://h/b/a?q=1");
+        let query = regex("^/item/(.*)$", r"/item?id=\1");
+        assert_eq!(of(&query, "h", "/item/7?q=1"), "https://h/item?id=7");
+        for path in [
+            regex("^/a", ".evil.example"),
+            to_https(RedirectPath::Prefix(".evil.example".into())),
+            to_https(RedirectPath::Replace(".evil.example/b".into())),
+        ] {
+            assert_eq!(of(&path, "h", "/a/b"), "https://h/.evil.example/b");
+        }
     }
 
     #[test]

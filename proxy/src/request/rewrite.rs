@@ -1,32 +1,104 @@
-//! What a route changes in heads: the path on its way upstream, fields in both directions.
+//! What the config changes in heads: host and path on their way upstream, fields in both directions. The edits of every
+//! level come in the order that `ServedListener` gives.
 
-use http_wire::head::{Fields, Invalid, RequestHead, ResponseHead};
+use std::borrow::Cow;
+
+use http_wire::head::{FieldId, Fields, Invalid, RequestHead, ResponseHead};
 use smallvec::SmallVec;
-use xds::route::{EditAction, HeaderEdits, PathMatch, Route};
+use xds::config::ServedListener;
+use xds::route::{EditAction, Forward, HeaderEdits, HostRewrite, PathMatch, PathRewrite};
 
 use crate::cause::Cause;
 
+use super::Way;
 use super::failure::Failure;
 
-/// Changes the request as its route says; `prefix` takes the place of what the route's path matched.
+/// Changes the request as the config says: fields first, then the host, then the path, as Envoy's
+/// `RouteEntryImplBase::finalizeRequestHeaders` does.
 pub(super) fn request(
-    route: &Route,
-    prefix: Option<&str>,
+    listener: &ServedListener,
+    forward: &Forward,
+    way: &Way<'_>,
     head: &mut RequestHead,
 ) -> Result<(), Failure> {
-    if let Some(prefix) = prefix {
-        let path = rewritten(&route.path, prefix, head.path());
-        // A path is ASCII, and a piece of it after a match in whole characters too.
-        let path = std::str::from_utf8(&path).map_err(|_| Failure::of(Cause::Internal))?;
-        head.set_path(path)?;
+    for edits in listener.request_edits(way.virtual_host, way.route, way.weighted) {
+        edit(edits, head.fields_mut())?;
     }
-    edit(&route.request_headers, head.fields_mut())?;
+    let rewrite = forward.rewrite.as_deref();
+    let of_route = rewrite.and_then(|rewrite| rewrite.host.as_ref());
+    let of_cluster = || way.weighted?.host_rewrite.as_ref();
+    if let Some(new) = of_route.or_else(of_cluster) {
+        let append = rewrite.is_some_and(|rewrite| rewrite.append_x_forwarded_host);
+        host(new, append, head)?;
+    }
+    match rewrite.and_then(|rewrite| rewrite.path.as_ref()) {
+        None => {}
+        Some(PathRewrite::Prefix(prefix)) => {
+            let path = rewritten(&way.route.path, prefix, head.path());
+            // A path is ASCII, and a piece of it after a match in whole characters too.
+            let path = std::str::from_utf8(&path).map_err(|_| Failure::of(Cause::Internal))?;
+            head.set_path(path)?;
+        }
+        Some(PathRewrite::Regex(substitution)) => {
+            let path = substitution.apply(head.path());
+            // The one thing that the config's check cannot promise is the slash at the start.
+            head.set_path(&path)
+                .map_err(|_| Failure::of(Cause::Internal))?;
+        }
+    }
     Ok(())
 }
 
-/// Changes the response as its route says.
-pub(super) fn response(edits: &HeaderEdits, head: &mut ResponseHead) -> Result<(), Failure> {
-    edit(edits, head.fields_mut())?;
+/// Replaces what goes upstream as `Host`. What is no host came from the client and is refused.
+fn host(rewrite: &HostRewrite, append: bool, head: &mut RequestHead) -> Result<(), Failure> {
+    let new = match rewrite {
+        HostRewrite::Literal(host) => Cow::Borrowed(&**host),
+        HostRewrite::Header(name) => {
+            let value = head.fields().get(&**name).unwrap_or_default();
+            if value.is_empty() {
+                return Ok(());
+            }
+            Cow::Owned(String::from_utf8_lossy(value).into_owned())
+        }
+        HostRewrite::Path(substitution) => Cow::Owned(substitution.apply(head.path())),
+    };
+    if append {
+        append_forwarded_host(head)?;
+    }
+    head.set_authority(&new)?;
+    Ok(())
+}
+
+/// Appends the host to `X-Forwarded-Host`, unless it is the last one there already.
+fn append_forwarded_host(head: &mut RequestHead) -> Result<(), Invalid> {
+    let host: SmallVec<[u8; 256]> = SmallVec::from_slice(head.authority().as_bytes());
+    let mut list: SmallVec<[u8; 256]> = SmallVec::new();
+    for known in head.fields().get_all(FieldId::XForwardedHost) {
+        if !list.is_empty() {
+            list.push(b',');
+        }
+        list.extend_from_slice(known);
+    }
+    let last = list.rsplit(|byte| *byte == b',').next().unwrap_or_default();
+    if host.is_empty() || last.trim_ascii() == &*host {
+        return Ok(());
+    }
+    if !list.is_empty() {
+        list.push(b',');
+    }
+    list.extend_from_slice(&host);
+    head.fields_mut().set(FieldId::XForwardedHost, &list)
+}
+
+/// Changes the response as the config says.
+pub(super) fn response(
+    listener: &ServedListener,
+    way: &Way<'_>,
+    head: &mut ResponseHead,
+) -> Result<(), Failure> {
+    for edits in listener.response_edits(way.virtual_host, way.route, way.weighted) {
+        edit(edits, head.fields_mut())?;
+    }
     Ok(())
 }
 

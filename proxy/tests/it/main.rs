@@ -7,6 +7,7 @@ mod support;
 
 mod admin;
 mod cancel;
+mod disk;
 mod drain;
 mod failures;
 mod fields;
@@ -15,5 +16,6 @@ mod forwarding;
 mod listeners;
 mod local_answers;
 mod odd_requests;
+mod rewrites;
 mod swap;
 mod timeouts;

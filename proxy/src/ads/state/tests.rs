@@ -26,7 +26,7 @@ fn entry(name: &str, ty: ResourceType, message: &impl Message) -> ResourceEntry 
     }
 }
 
-fn cluster(name: &str) -> ResourceEntry {
+pub(super) fn cluster(name: &str) -> ResourceEntry {
     entry(
         name,
         CDS,
@@ -37,7 +37,7 @@ fn cluster(name: &str) -> ResourceEntry {
     )
 }
 
-fn broken_cluster(name: &str) -> ResourceEntry {
+pub(super) fn broken_cluster(name: &str) -> ResourceEntry {
     let negative = Some(Duration {
         seconds: -1,
         nanos: 0,
@@ -53,7 +53,7 @@ fn broken_cluster(name: &str) -> ResourceEntry {
     )
 }
 
-fn eds_cluster(name: &str) -> ResourceEntry {
+pub(super) fn eds_cluster(name: &str) -> ResourceEntry {
     let ads = ConfigSource {
         resource_api_version: ApiVersion::V3 as i32,
         config_source_specifier: Some(ConfigSourceSpecifier::Ads(AggregatedConfigSource {})),
@@ -71,7 +71,7 @@ fn eds_cluster(name: &str) -> ResourceEntry {
     entry(name, CDS, &message)
 }
 
-fn endpoints(name: &str) -> ResourceEntry {
+pub(super) fn endpoints(name: &str) -> ResourceEntry {
     entry(
         name,
         EDS,
@@ -178,6 +178,61 @@ fn a_resource_that_stands_twice_or_has_another_type_or_name_is_refused() {
             .unwrap()
             .contains("no resource")
     );
+}
+
+#[test]
+fn bytes_that_are_no_message_are_refused_by_the_name_of_their_entry() {
+    let mut broken = cluster("a");
+    broken.resource.as_mut().unwrap().value = vec![0xff; 3];
+    let reply = opened().response(response(CDS, vec![broken], &[]));
+    assert!(
+        nack(&reply).unwrap().starts_with("Cluster \"a\": "),
+        "{:?}",
+        nack(&reply)
+    );
+}
+
+fn listener(name: &str, port: u32) -> ResourceEntry {
+    let json = serde_json::json!({
+        "@type": "type.googleapis.com/envoy.config.listener.v3.Listener",
+        "name": name,
+        "address": {"socket_address": {"address": "127.0.0.1", "port_value": port}},
+        "filter_chains": [{"filters": [{"name": "http", "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+            "route_config": {"name": "inline"},
+            "http_filters": [{"name": "router", "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}}],
+        }}]}],
+    });
+    let (_, value) = proto::json::from_json(&json).unwrap();
+    ResourceEntry {
+        name: name.into(),
+        version: Version::of(&value).to_string(),
+        resource: Some(Any {
+            type_url: ResourceType::Listener.type_url().into(),
+            value,
+        }),
+        ..Default::default()
+    }
+}
+
+#[test]
+fn a_listener_at_the_address_of_another_is_refused_and_two_may_swap_theirs() {
+    const LDS: ResourceType = ResourceType::Listener;
+    let mut state = opened();
+    state.response(response(LDS, vec![listener("a", 1), listener("b", 2)], &[]));
+    let refused = state.response(response(LDS, vec![listener("b", 1)], &[]));
+    assert!(nack(&refused).unwrap().contains("that of listener \"a\""));
+    let kept = state
+        .wire_set()
+        .get(LDS, "b")
+        .unwrap()
+        .body()
+        .as_listener()
+        .unwrap();
+    assert_eq!(kept.address.map(|address| address.port()), Some(2));
+    let swapped = state.response(response(LDS, vec![listener("a", 2), listener("b", 1)], &[]));
+    assert_eq!(nack(&swapped), None);
 }
 
 #[test]

@@ -1,0 +1,164 @@
+//! The session with our own control plane, on the connection of the xDS stream. In: targets. Out: reports. A control plane
+//! that does not know the service is a foreign one.
+
+use std::pin::Pin;
+
+use proto::session::session_client::SessionClient;
+use proto::session::{self, Status};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::UnboundedReceiverStream;
+use tonic::transport::Channel;
+use tonic::{Code, Streaming};
+use xds::node::Node;
+use xds::problem::Problem;
+use xds::sum::{RevisionSums, SetSum};
+
+use crate::delivery::{Phase, Report, State, Target};
+
+/// What happens on a session.
+#[derive(Debug)]
+pub(super) enum Event {
+    /// The control plane is ours.
+    Ours,
+    /// The control plane does not know sessions.
+    Foreign,
+    /// What to serve.
+    Target(Target),
+    /// The session has ended; so has the use of the connection.
+    Lost(String),
+}
+
+/// A session that is being opened, or is open.
+pub(super) struct Link {
+    node: Node,
+    reports: mpsc::UnboundedSender<Status>,
+    stage: Stage,
+    reported: Option<Report>,
+}
+
+type Opening =
+    Pin<Box<dyn Future<Output = Result<Streaming<session::Target>, tonic::Status>> + Send>>;
+
+enum Stage {
+    Opening(Opening),
+    Open(Box<Streaming<session::Target>>),
+    /// Nothing more will come.
+    Ended,
+}
+
+impl Link {
+    /// Begins a session with a first report.
+    pub(super) fn open(channel: Channel, node: &Node, report: &Report) -> Self {
+        // Bounded by what the control plane sends and the wire set's changes: a report each, a few hundred bytes.
+        let (reports, queue) = mpsc::unbounded_channel();
+        let mut client = SessionClient::new(channel);
+        let opening = async move {
+            let response = client.follow(UnboundedReceiverStream::new(queue)).await?;
+            Ok(response.into_inner())
+        };
+        let stage = Stage::Opening(Box::pin(opening));
+        let mut link = Self {
+            node: node.clone(),
+            reports,
+            stage,
+            reported: None,
+        };
+        link.report(report);
+        link
+    }
+
+    /// The next thing that happens. Cancel-safe.
+    pub(super) async fn next(&mut self) -> Event {
+        match &mut self.stage {
+            Stage::Opening(opening) => match opening.await {
+                Ok(targets) => {
+                    self.stage = Stage::Open(Box::new(targets));
+                    Event::Ours
+                }
+                Err(error) => self.end(&error),
+            },
+            Stage::Open(targets) => match targets.message().await {
+                Ok(Some(target)) => match read(&target) {
+                    Some(target) => Event::Target(target),
+                    None => Event::Lost("the session sent a target that cannot be read".into()),
+                },
+                Ok(None) => Event::Lost("the control plane ended the session".into()),
+                Err(error) => self.end(&error),
+            },
+            Stage::Ended => std::future::pending().await,
+        }
+    }
+
+    fn end(&mut self, error: &tonic::Status) -> Event {
+        self.stage = Stage::Ended;
+        match error.code() {
+            Code::Unimplemented => Event::Foreign,
+            code => Event::Lost(format!("session: {code}: {}", error.message())),
+        }
+    }
+
+    /// Tells the control plane, if it is news.
+    pub(super) fn report(&mut self, report: &Report) {
+        if self.reported.as_ref() != Some(report) {
+            // The other end is gone if the connection broke; its end is seen by the reader.
+            let _ = self.reports.send(status(&self.node, report));
+            self.reported = Some(report.clone());
+        }
+    }
+}
+
+fn status(node: &Node, report: &Report) -> Status {
+    let state = match report.state {
+        State::None => session::State::Unspecified,
+        State::Missing => session::State::Missing,
+        State::Staged => session::State::Staged,
+        State::Active => session::State::Active,
+        State::Refused => session::State::Refused,
+    };
+    Status {
+        fleet: node.fleet.clone(),
+        node_id: node.id.clone(),
+        assignment: report.assignment,
+        state: state.into(),
+        live_revision: report.live_revision,
+        staged_revision: report.staged_revision,
+        problems: report.problems.iter().map(problem).collect(),
+        transient: report.transient,
+    }
+}
+
+fn problem(problem: &Problem) -> session::Problem {
+    let resource = problem.resource.as_ref();
+    session::Problem {
+        type_url: resource
+            .map(|resource| resource.ty.type_url().to_owned())
+            .unwrap_or_default(),
+        name: resource
+            .map(|resource| resource.name.to_string())
+            .unwrap_or_default(),
+        path: problem.path.clone(),
+        code: problem.code.as_str().to_owned(),
+        detail: problem.detail.clone(),
+    }
+}
+
+/// The target; `None` if a sum is not one or the phase is unknown.
+fn read(target: &session::Target) -> Option<Target> {
+    let phase = match target.phase() {
+        session::Phase::Stage => Phase::Stage,
+        session::Phase::Activate => Phase::Activate,
+        session::Phase::Unspecified => return None,
+    };
+    let sums = target.sums.iter().map(|sum| {
+        let set = SetSum::from_parts(sum.count, &sum.sum)?;
+        Some((sum.type_url.as_str(), set))
+    });
+    let sums: Vec<_> = sums.collect::<Option<_>>()?;
+    let of_type = |url: &str| sums.iter().find(|(of, _)| *of == url).map(|(_, sum)| *sum);
+    Some(Target {
+        assignment: target.assignment,
+        revision: target.revision,
+        phase,
+        sums: RevisionSums::new(|ty| of_type(ty.type_url()).unwrap_or_default()),
+    })
+}

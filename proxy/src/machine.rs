@@ -1,0 +1,130 @@
+//! Delivery's hand on this machine: the writer of what is live, and the disk that remembers it for the next start.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use xds::config::Config;
+use xds::problem::Problem;
+
+use crate::delivery::{Held, Switch};
+use crate::disk::{Disk, Loaded};
+use crate::live::{Shared, Writer};
+
+/// Makes configs live, and has them kept.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    writer: Writer,
+    shared: Arc<Shared>,
+    /// Takes what is to be kept, with its generation. Without a disk there is nobody at the other end.
+    to_keep: mpsc::UnboundedSender<(u64, Held)>,
+}
+
+/// A machine that is ready.
+#[derive(Debug)]
+pub(crate) struct Started {
+    /// The machine.
+    pub(crate) machine: Machine,
+    /// What was live before the restart, and is again.
+    pub(crate) recalled: Option<Held>,
+    /// Ends when nothing more can become live and all is kept.
+    pub(crate) keeping: JoinHandle<()>,
+}
+
+impl Machine {
+    /// Makes live what was so before a restart. Without a data folder nothing was kept and nothing will be.
+    pub(crate) fn start(
+        mut writer: Writer,
+        shared: Arc<Shared>,
+        data_dir: Option<&Path>,
+    ) -> io::Result<Started> {
+        let mut disk = data_dir.map(Disk::open).transpose()?;
+        let recalled = disk.as_mut().and_then(recall);
+        if let Some(held) = &recalled {
+            told(&writer.apply(&held.config));
+            tracing::info!(
+                revision = held.revision,
+                resources = held.wire_set.len(),
+                "serving what was live before the restart"
+            );
+        }
+        let (to_keep, newest) = mpsc::unbounded_channel();
+        // A thread of its own, for it waits for the disk.
+        let keeping = tokio::task::spawn_blocking(move || {
+            if let Some(disk) = disk {
+                keep(disk, newest);
+            }
+        });
+        let machine = Self {
+            writer,
+            shared,
+            to_keep,
+        };
+        Ok(Started {
+            machine,
+            recalled,
+            keeping,
+        })
+    }
+
+    fn is_live(&self, held: &Held, problems: &[Problem]) {
+        told(problems);
+        // The receiver is gone if there is no disk.
+        let _ = self.to_keep.send((self.shared.generation(), held.clone()));
+    }
+}
+
+impl Switch for Machine {
+    fn stage(&mut self, config: &Arc<Config>) -> Vec<Problem> {
+        self.writer.stage(config)
+    }
+
+    fn activate(&mut self, held: &Held) {
+        tracing::info!(revision = held.revision, "a config goes live");
+        let problems = self.writer.activate(&held.config);
+        self.is_live(held, &problems);
+    }
+
+    fn refresh(&mut self, held: &Held) {
+        let problems = self.writer.apply(&held.config);
+        self.is_live(held, &problems);
+    }
+}
+
+fn told(problems: &[Problem]) {
+    for problem in problems {
+        tracing::warn!(%problem, "not served");
+    }
+}
+
+/// The newest confirmed revision that is whole.
+fn recall(disk: &mut Disk) -> Option<Held> {
+    let Loaded { revision, damaged } = disk.load();
+    for damage in damaged {
+        tracing::warn!(%damage, "a stored revision was passed over");
+    }
+    let (label, set) = revision?;
+    // A label that is no number is of a foreign control plane, whose states have none.
+    Some(Held::new(label.parse().unwrap_or(0), set).0)
+}
+
+/// Keeps what is live for the next start.
+fn keep(mut disk: Disk, mut live: mpsc::UnboundedReceiver<(u64, Held)>) {
+    while let Some(mut newest) = live.blocking_recv() {
+        // Of several that came meanwhile, the last.
+        while let Ok(newer) = live.try_recv() {
+            newest = newer;
+        }
+        let (generation, held) = newest;
+        let resources = held.wire_set.len();
+        let stored = disk.store_tentative(&held.revision.to_string(), &held.wire_set);
+        match stored.and_then(|()| disk.confirm()) {
+            Ok(()) => tracing::info!(generation, resources, "stored for the next start"),
+            Err(error) => {
+                tracing::error!(generation, %error, "not stored: a restart would find an older config");
+            }
+        }
+    }
+}
