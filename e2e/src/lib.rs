@@ -19,6 +19,7 @@ pub mod wait;
 // around the programs
 pub mod client;
 pub mod process;
+pub mod relay;
 pub mod upstream;
 
 // the programs

@@ -12,7 +12,7 @@ mod answer;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use anyhow::{Context as _, Result};
 use hyper::service::service_fn;
@@ -35,6 +35,8 @@ struct Seen {
     connections: AtomicUsize,
     open: AtomicUsize,
     cancelled: AtomicUsize,
+    /// What `x-cluster-rev` says; nothing while it is 0.
+    revision: AtomicU64,
 }
 
 impl Upstream {
@@ -69,6 +71,11 @@ impl Upstream {
 
     pub fn port(&self) -> u16 {
         self.address.port()
+    }
+
+    /// Says `x-cluster-rev: revision` in every answer that begins from now on.
+    pub fn answer_revision(&self, revision: u64) {
+        self.seen.revision.store(revision, Ordering::Relaxed);
     }
 
     /// Requests that arrived, answered or not.
@@ -130,8 +137,13 @@ async fn answer_counted(
 ) -> Result<http::Response<answer::Body>, http::Error> {
     seen.requests.fetch_add(1, Ordering::Relaxed);
     let unanswered = CountedOnDrop(&seen.cancelled);
-    let response = answer::answer(request, name).await;
+    let revision = seen.revision.load(Ordering::Relaxed);
+    let mut response = answer::answer(request, name).await;
     std::mem::forget(unanswered);
+    if let (Ok(response), 1..) = (&mut response, revision) {
+        let headers = response.headers_mut();
+        headers.insert("x-cluster-rev", revision.into());
+    }
     response
 }
 

@@ -25,11 +25,24 @@ impl Fleet {
 
     /// Starts one proxy for each control plane and waits until all have a config.
     pub(crate) async fn start(port: u16, xds: &[SocketAddr]) -> Result<Self> {
+        let settings = xds
+            .iter()
+            .enumerate()
+            .map(|(index, xds)| Self::proxy(index, *xds));
+        Self::of(port, settings.collect()).await
+    }
+
+    /// The settings of one of the proxies.
+    pub(crate) fn proxy(index: usize, xds: SocketAddr) -> ProxySettings {
+        ProxySettings::new(format!("edge-{index}"), xds)
+            .bind(bind(index))
+            .workers(1)
+    }
+
+    /// Starts these proxies and waits until all have a config.
+    pub(crate) async fn of(port: u16, settings: Vec<ProxySettings>) -> Result<Self> {
         let mut proxies = Vec::new();
-        for (index, xds) in xds.iter().enumerate() {
-            let settings = ProxySettings::new(format!("edge-{index}"), *xds)
-                .bind(bind(index))
-                .workers(1);
+        for settings in settings {
             proxies.push(settings.start().await?);
         }
         for proxy in &mut proxies {

@@ -10,8 +10,9 @@ use e2e::envoy::Envoy;
 use e2e::programs::{ControlPlane, ProxySettings};
 use e2e::wait;
 use http::StatusCode;
-use serde_json::{Value, json};
+use serde_json::json;
 
+use crate::envoy_json::{listener, route_configuration};
 use crate::fleet::{Fleet, outcome};
 use crate::scripted::Scripted;
 
@@ -147,32 +148,4 @@ async fn a_route_to_a_missing_cluster_is_answered_alike_by_envoy_and_by_our_prox
         );
     }
     Ok(())
-}
-
-fn listener(port: u16) -> Value {
-    json!({
-        "@type": "type.googleapis.com/envoy.config.listener.v3.Listener",
-        "name": "web",
-        "address": {"socket_address": {"address": "0.0.0.0", "port_value": port}},
-        "filter_chains": [{"filters": [{
-            "name": "envoy.filters.network.http_connection_manager",
-            "typed_config": {
-                "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
-                "stat_prefix": "web",
-                "rds": {"route_config_name": "main", "config_source": {"ads": {}, "resource_api_version": "V3"}},
-                "http_filters": [{
-                    "name": "envoy.filters.http.router",
-                    "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"},
-                }],
-            },
-        }]}],
-    })
-}
-
-fn route_configuration(route: Value) -> Value {
-    json!({
-        "@type": "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
-        "name": "main",
-        "virtual_hosts": [{"name": "vh", "domains": ["*"], "routes": [route]}],
-    })
 }

@@ -61,3 +61,29 @@ async fn a_commit_at_one_replica_is_at_the_proxies_of_the_other_within_a_second(
     }
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_proxy_that_loses_its_control_plane_follows_the_next_one_it_was_told_of() -> Result<()> {
+    let postgres = Postgres::start().await?;
+    let url = postgres.database()?;
+    let mut first = ControlPlaneSettings::default()
+        .database(&url)
+        .start()
+        .await?;
+    let second = ControlPlaneSettings::default()
+        .database(&url)
+        .start()
+        .await?;
+    let port = Fleet::port()?;
+    first.apply(&hello_config(port, "start")).await?;
+    let next = format!("http://{}", second.xds());
+    let settings = Fleet::proxy(0, first.xds()).arguments(["--xds", &next]);
+    let fleet = Fleet::of(port, vec![settings]).await?;
+    first.process().kill()?;
+    second
+        .replace_route("hello", &hello_route("from the second"))
+        .await?;
+    fleet
+        .wait_for_hello(0, "from the second", Duration::from_secs(10))
+        .await
+}
