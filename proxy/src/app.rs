@@ -44,7 +44,12 @@ impl Proxy {
         let node = settings.node().context("no identity")?;
         let (traffic, writer) = Traffic::start(settings.worker_count(), settings.bind)
             .context("cannot start workers")?;
-        let started = Machine::start(writer, traffic.shared.clone(), settings.data_dir.as_deref());
+        let started = Machine::start(
+            writer,
+            traffic.shared.clone(),
+            &settings.fleet,
+            settings.data_dir.as_deref(),
+        );
         let Started {
             machine,
             recalled,

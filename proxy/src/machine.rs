@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use xds::config::Config;
 use xds::problem::Problem;
+use xds::snapshot::Snapshot;
 
 use crate::delivery::{Held, Switch};
 use crate::disk::{Disk, Loaded};
@@ -18,8 +19,17 @@ use crate::live::{Shared, Writer};
 pub(crate) struct Machine {
     writer: Writer,
     shared: Arc<Shared>,
-    /// Takes what is to be kept, with its generation. Without a disk there is nobody at the other end.
-    to_keep: mpsc::UnboundedSender<(u64, Held)>,
+    fleet: String,
+    /// Without a disk there is nobody at the other end.
+    to_keep: mpsc::UnboundedSender<ToKeep>,
+}
+
+/// What is to be kept for the next start.
+#[derive(Debug)]
+struct ToKeep {
+    generation: u64,
+    label: String,
+    wire_set: Snapshot,
 }
 
 /// A machine that is ready.
@@ -38,10 +48,11 @@ impl Machine {
     pub(crate) fn start(
         mut writer: Writer,
         shared: Arc<Shared>,
+        fleet: &str,
         data_dir: Option<&Path>,
     ) -> io::Result<Started> {
         let mut disk = data_dir.map(Disk::open).transpose()?;
-        let recalled = disk.as_mut().and_then(recall);
+        let recalled = disk.as_mut().and_then(|disk| recall(disk, fleet));
         if let Some(held) = &recalled {
             told(&writer.apply(&held.config));
             tracing::info!(
@@ -60,6 +71,7 @@ impl Machine {
         let machine = Self {
             writer,
             shared,
+            fleet: fleet.to_owned(),
             to_keep,
         };
         Ok(Started {
@@ -72,7 +84,11 @@ impl Machine {
     fn is_live(&self, held: &Held, problems: &[Problem]) {
         told(problems);
         // The receiver is gone if there is no disk.
-        let _ = self.to_keep.send((self.shared.generation(), held.clone()));
+        let _ = self.to_keep.send(ToKeep {
+            generation: self.shared.generation(),
+            label: label(held.revision, &self.fleet),
+            wire_set: held.wire_set.clone(),
+        });
     }
 }
 
@@ -99,32 +115,63 @@ fn told(problems: &[Problem]) {
     }
 }
 
-/// The newest confirmed revision that is whole.
-fn recall(disk: &mut Disk) -> Option<Held> {
+/// What a kept revision is called: its number, 0 with a foreign control plane, and whose it is.
+fn label(revision: u64, fleet: &str) -> String {
+    format!("{revision} {fleet}")
+}
+
+/// The newest confirmed revision that is whole. One of another fleet is none of ours: the proxy was given a new task.
+fn recall(disk: &mut Disk, fleet: &str) -> Option<Held> {
     let Loaded { revision, damaged } = disk.load();
     for damage in damaged {
         tracing::warn!(%damage, "a stored revision was passed over");
     }
     let (label, set) = revision?;
-    // A label that is no number is of a foreign control plane, whose states have none.
-    Some(Held::new(label.parse().unwrap_or(0), set).0)
+    let (revision, kept_for) = label.split_once(' ')?;
+    if kept_for != fleet {
+        tracing::warn!(kept_for, "what is stored belongs to another fleet");
+        return None;
+    }
+    Some(Held::new(revision.parse().unwrap_or(0), set).0)
 }
 
 /// Keeps what is live for the next start.
-fn keep(mut disk: Disk, mut live: mpsc::UnboundedReceiver<(u64, Held)>) {
+fn keep(mut disk: Disk, mut live: mpsc::UnboundedReceiver<ToKeep>) {
     while let Some(mut newest) = live.blocking_recv() {
         // Of several that came meanwhile, the last.
         while let Ok(newer) = live.try_recv() {
             newest = newer;
         }
-        let (generation, held) = newest;
-        let resources = held.wire_set.len();
-        let stored = disk.store_tentative(&held.revision.to_string(), &held.wire_set);
+        let ToKeep {
+            generation,
+            label,
+            wire_set,
+        } = newest;
+        let stored = disk.store_tentative(&label, &wire_set);
         match stored.and_then(|()| disk.confirm()) {
-            Ok(()) => tracing::info!(generation, resources, "stored for the next start"),
+            Ok(()) => {
+                let resources = wire_set.len();
+                tracing::info!(generation, resources, "stored for the next start");
+            }
             Err(error) => {
                 tracing::error!(generation, %error, "not stored: a restart would find an older config");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_kept_for_one_fleet_is_not_served_to_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut disk = Disk::open(folder.path()).unwrap();
+        disk.store_tentative(&label(7, "shop"), &Snapshot::default())
+            .unwrap();
+        disk.confirm().unwrap();
+        assert_eq!(recall(&mut disk, "shop").map(|held| held.revision), Some(7));
+        assert!(recall(&mut disk, "warehouse").is_none());
     }
 }
