@@ -4,16 +4,22 @@
 //! Every failure is an `application/problem+json` (`problem`), also those of the framework (`finish`).
 
 mod document;
+mod dry_run;
 mod etag;
+mod filter;
 mod finish;
+mod limits;
 mod precondition;
 mod problem;
 mod query;
+mod verbs;
 mod write;
 
 mod config;
 mod endpoints;
+mod explain;
 mod fleets;
+mod node_config;
 mod nodes;
 mod openapi;
 mod process;
@@ -28,6 +34,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::{Extension, Router, middleware};
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::timeout::TimeoutLayer;
 use utoipa::OpenApi as _;
@@ -71,8 +78,8 @@ fn with_layers(
     document: &utoipa::openapi::OpenApi,
     state: ApiState,
 ) -> Router {
-    router
-        .layer(Extension(Document::new(document)))
+    let router = router
+        .layer(Extension(Document::new(&verbs::document(document.clone()))))
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .layer(TimeoutLayer::with_status_code(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -83,7 +90,9 @@ fn with_layers(
             state.clone(),
             finish::finish,
         ))
-        .with_state(state)
+        .with_state(state);
+    // Which route a request is for is decided when it comes in, so its path is read before.
+    Router::new().fallback_service(router.map_request(verbs::route))
 }
 
 /// Every route. One that is made in another way would be missing from the OpenAPI document.
@@ -93,22 +102,43 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(fleets::get))
         .routes(routes!(config::get, config::put))
         .routes(routes!(listeners::list))
-        .routes(routes!(listeners::get, listeners::put, listeners::delete))
+        .routes(routes!(
+            listeners::get,
+            listeners::put,
+            listeners::patch,
+            listeners::delete
+        ))
         .routes(routes!(clusters::list))
-        .routes(routes!(clusters::get, clusters::put, clusters::delete))
+        .routes(routes!(
+            clusters::get,
+            clusters::put,
+            clusters::patch,
+            clusters::delete
+        ))
         .routes(routes!(route_resources::list))
         .routes(routes!(
             route_resources::get,
             route_resources::put,
+            route_resources::patch,
             route_resources::delete
         ))
         .routes(routes!(route_order::get))
+        .routes(routes!(explain::post))
         .routes(routes!(endpoints::list))
-        .routes(routes!(endpoints::get, endpoints::put, endpoints::delete))
+        .routes(routes!(
+            endpoints::get,
+            endpoints::put,
+            endpoints::patch,
+            endpoints::delete
+        ))
         .routes(routes!(revisions::list))
         .routes(routes!(revisions::get))
+        .routes(routes!(revisions::get_config))
+        .routes(routes!(revisions::get_diff))
+        .routes(routes!(revisions::revert))
         .routes(routes!(nodes::list))
         .routes(routes!(nodes::get))
+        .routes(routes!(node_config::get))
         .routes(routes!(openapi::get))
         .routes(routes!(process::healthz))
         .routes(routes!(process::readyz))

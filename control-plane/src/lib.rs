@@ -16,8 +16,12 @@ pub mod settings;
 pub mod model;
 pub mod translate;
 
-// What may be stored, and where.
+// What may be stored, what it would change, and where it is stored.
 pub mod revision;
+
+pub mod explain;
+pub mod plan;
+
 pub mod store;
 
 // What clients are served, and what they say to it.

@@ -15,6 +15,7 @@ pub mod route;
 
 pub mod check;
 pub mod document;
+pub mod merge_patch;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -2,8 +2,12 @@
 //! [`Validated`], and only a `Validated` can be committed. Validation is the proxy's own: the config is translated for
 //! every class of client, decoded and compiled, and every problem is told in the operator's words.
 
+pub mod diff;
+
 use std::sync::Arc;
 
+use serde::Serialize;
+use utoipa::ToSchema;
 use xds::node::ClientClass;
 use xds::snapshot::Snapshot;
 
@@ -36,13 +40,17 @@ pub struct Change {
 }
 
 /// A kind of change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Change)]
 pub enum Verb {
     /// It was not there.
+    #[serde(rename = "created")]
     Create,
     /// It was there, and differs.
+    #[serde(rename = "updated")]
     Update,
     /// It is no longer there.
+    #[serde(rename = "deleted")]
     Delete,
 }
 
@@ -101,8 +109,7 @@ impl Validated {
 
     /// What turns `base` into this, in a stable order.
     pub fn changes(&self, base: &Config) -> Vec<Change> {
-        let mut changes = Vec::new();
-        changes.extend(changes_of::<Listener>(base, &self.config));
+        let mut changes = changes_of::<Listener>(base, &self.config);
         changes.extend(changes_of::<Cluster>(base, &self.config));
         changes.extend(changes_of::<Route>(base, &self.config));
         changes

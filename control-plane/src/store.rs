@@ -15,6 +15,7 @@ mod lock;
 mod nodes;
 mod revisions;
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -24,6 +25,7 @@ use tokio::sync::watch;
 use crate::model::canonical::Hash;
 use crate::model::timestamp::Timestamp;
 use crate::model::{Config, Endpoints};
+use crate::plan::NodeCount;
 use crate::revision::Validated;
 use crate::translate::FastLane;
 
@@ -134,6 +136,9 @@ pub trait Store: fmt::Debug + Send + Sync {
 
     /// One node.
     async fn node(&self, fleet: &str, id: &str) -> Result<Option<NodeStatus>>;
+
+    /// How many nodes of each class a fleet has.
+    async fn count_nodes(&self, fleet: &str) -> Result<HashMap<String, NodeCount>>;
 
     /// Says that a replica is alive. Its nodes count as connected for 15 s from now.
     async fn heartbeat(&self, replica: &str) -> Result<()>;

@@ -5,6 +5,7 @@
 //! operator with a pointer into the operator's own document.
 
 pub mod precedence;
+pub mod shadow;
 
 mod cluster;
 mod endpoint;

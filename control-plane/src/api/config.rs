@@ -12,11 +12,12 @@ use crate::revision::Verb;
 
 use super::ApiState;
 use super::document::{Body, Format};
+use super::dry_run::{self, OrPlanned};
 use super::etag::Etag;
 use super::precondition::Precondition;
 use super::problem::{FieldError, Problem, ProblemDocument, Result};
 use super::query::{PathOf, Saying, at_revision, json_at};
-use super::write::{self, Base, Outcome};
+use super::write::{self, Base, Outcome, Place};
 
 /// Which revision is read.
 #[derive(Clone, Debug, Deserialize, IntoParams)]
@@ -38,6 +39,9 @@ pub(super) struct Applying {
     /// What the author says of the new revision.
     #[param(max_length = 1000)]
     message: Option<String>,
+    /// Store nothing and answer with the plan: what applying would do.
+    #[serde(default)]
+    dry_run: bool,
 }
 
 /// What applying a config did.
@@ -80,18 +84,22 @@ pub(super) async fn get(
     precondition: Precondition,
     headers: HeaderMap,
 ) -> Result {
-    let revision = match reading.revision {
-        Some(revision) => revision,
-        None => state.store.fleet(&fleet).await?.head,
-    };
-    let config = state.store.config_at(&fleet, revision).await?;
-    let etag = Etag::of_revision(revision);
+    let base = write::base_at(&state, &fleet, reading.revision).await?;
+    document(&base, &precondition, &headers)
+}
+
+/// A config as a document, unless the reader has it already.
+pub(super) fn document(base: &Base, precondition: &Precondition, headers: &HeaderMap) -> Result {
+    let etag = Etag::of_revision(base.revision);
     let tagged = [(header::ETAG, etag.header())];
     if precondition.has(&etag) {
-        return Ok(at_revision(revision, (StatusCode::NOT_MODIFIED, tagged)));
+        return Ok(at_revision(
+            base.revision,
+            (StatusCode::NOT_MODIFIED, tagged),
+        ));
     }
-    let document = Format::wanted(&headers).write(&ConfigDocument::from(&*config))?;
-    Ok(at_revision(revision, (tagged, document)))
+    let document = Format::wanted(headers).write(&ConfigDocument::from(&*base.config))?;
+    Ok(at_revision(base.revision, (tagged, document)))
 }
 
 /// Apply a config
@@ -106,7 +114,7 @@ pub(super) async fn get(
     ),
     request_body(content((ConfigDocument = "application/json"), (ConfigDocument = "application/yaml"))),
     responses(
-    (status = 200, description = "It is stored, or was there already", body = Applied),
+    (status = 200, description = "It is stored, or was there already; with `dry_run`, the plan", body = OrPlanned<Applied>),
     (status = "default", description = "A problem", body = ProblemDocument, content_type = "application/problem+json")
 ))]
 pub(super) async fn put(
@@ -118,6 +126,7 @@ pub(super) async fn put(
 ) -> Result {
     let saying = Saying {
         message: applying.message,
+        dry_run: applying.dry_run,
     };
     let submitted = match document::config(&body) {
         Ok(submitted) => submitted,
@@ -125,13 +134,30 @@ pub(super) async fn put(
             return Err(every_problem(&state, &fleet, applying.prune, *unreadable).await);
         }
     };
+    let decide = |base: &Base| Ok(next(&base.config, &submitted.config, applying.prune));
+    let place = |id: &ResourceId| position(&submitted, id);
+    replace(&state, &fleet, &saying, &precondition, decide, &place).await
+}
+
+/// Replaces the whole config by what `decide` makes of it.
+pub(super) async fn replace(
+    state: &ApiState,
+    fleet: &str,
+    saying: &Saying,
+    precondition: &Precondition,
+    decide: impl Fn(&Base) -> Result<Config> + Send + Sync,
+    place: &Place<'_>,
+) -> Result {
+    let message = saying.message()?;
     let decide = |base: &Base| {
         let etag = Some(Etag::of_revision(base.revision)).filter(|_| base.revision > 0);
         precondition.check_write(etag.as_ref())?;
-        Ok(next(&base.config, &submitted.config, applying.prune))
+        decide(base)
     };
-    let place = |id: &ResourceId| position(&submitted, id);
-    let outcome = write::write(&state, &fleet, saying.message()?, decide, &place).await?;
+    if saying.dry_run {
+        return dry_run::plan(state, fleet, decide, place).await;
+    }
+    let outcome = write::write(state, fleet, message, decide, place).await?;
     let tagged = [(header::ETAG, Etag::of_revision(outcome.revision).header())];
     Ok((tagged, json_at(outcome.revision, Applied::from(&outcome))).into_response())
 }

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::model::document;
+use crate::model::document::{self, Unread};
 
 use super::problem::{Kind, Problem, Result};
 use super::query::header_text;
@@ -15,6 +15,10 @@ use super::query::header_text;
 /// A body that was read, not yet understood.
 #[derive(Clone, Debug)]
 pub(super) struct Body(pub(super) Value);
+
+/// A merge patch (RFC 7396) that was read.
+#[derive(Clone, Debug)]
+pub(super) struct MergePatch(pub(super) Value);
 
 /// A way of writing documents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,13 +30,7 @@ pub(super) enum Format {
 impl Format {
     /// The format of a media type (RFC 9512 for YAML, and what was in use before it).
     fn of_media_type(media_type: &str) -> Option<Self> {
-        let essence = media_type
-            .split(';')
-            .next()
-            .unwrap_or_default()
-            .trim()
-            .to_ascii_lowercase();
-        match essence.as_str() {
+        match essence(media_type).as_str() {
             "application/json" => Some(Self::Json),
             "application/yaml" | "application/x-yaml" | "text/yaml" | "text/x-yaml" => {
                 Some(Self::Yaml)
@@ -78,6 +76,12 @@ impl Format {
     }
 }
 
+/// A media type without its parameters.
+fn essence(media_type: &str) -> String {
+    let essence = media_type.split(';').next().unwrap_or_default();
+    essence.trim().to_ascii_lowercase()
+}
+
 /// The quality value of a media range, 1 if it has none.
 fn quality(range: &str) -> f32 {
     let parameter = range
@@ -93,23 +97,56 @@ impl<S: Send + Sync> FromRequest<S> for Body {
     type Rejection = Response;
 
     async fn from_request(request: Request, state: &S) -> std::result::Result<Self, Response> {
-        let media_type =
-            header_text(request.headers(), &header::CONTENT_TYPE).unwrap_or("application/json");
+        let media_type = media_type(&request).unwrap_or("application/json");
         let Some(format) = Format::of_media_type(media_type) else {
-            let detail =
-                format!("{media_type:?} is not read; send application/json or application/yaml");
-            return Err(Problem::new(Kind::UnsupportedMediaType, detail).into_response());
+            return Err(not_read(media_type, "application/json or application/yaml"));
         };
-        let bytes = Bytes::from_request(request, state)
-            .await
-            .map_err(IntoResponse::into_response)?;
-        let read = match format {
-            Format::Json => document::json(&bytes),
-            Format::Yaml => document::yaml(&bytes),
-        };
-        read.map(Self)
-            .map_err(|detail| Problem::new(Kind::BadRequest, detail).into_response())
+        read(request, state, format).await.map(Self)
     }
+}
+
+impl<S: Send + Sync> FromRequest<S> for MergePatch {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, state: &S) -> std::result::Result<Self, Response> {
+        let media_type = media_type(&request).unwrap_or_default();
+        if essence(media_type) != MERGE_PATCH {
+            return Err(not_read(media_type, MERGE_PATCH));
+        }
+        read(request, state, Format::Json).await.map(Self)
+    }
+}
+
+const MERGE_PATCH: &str = "application/merge-patch+json";
+
+fn media_type(request: &Request) -> Option<&str> {
+    header_text(request.headers(), &header::CONTENT_TYPE)
+}
+
+fn not_read(media_type: &str, instead: &str) -> Response {
+    let detail = format!("{media_type:?} is not read here; send {instead}");
+    Problem::new(Kind::UnsupportedMediaType, detail).into_response()
+}
+
+async fn read<S: Send + Sync>(
+    request: Request,
+    state: &S,
+    format: Format,
+) -> std::result::Result<Value, Response> {
+    let bytes = Bytes::from_request(request, state)
+        .await
+        .map_err(IntoResponse::into_response)?;
+    let read = match format {
+        Format::Json => document::json(&bytes),
+        Format::Yaml => document::yaml(&bytes),
+    };
+    read.map_err(|unread| {
+        let kind = match unread {
+            Unread::TooDeep => Kind::TooDeep,
+            Unread::Malformed(_) => Kind::BadRequest,
+        };
+        Problem::new(kind, unread.to_string()).into_response()
+    })
 }
 
 #[cfg(test)]

@@ -9,16 +9,19 @@ use utoipa::ToSchema;
 
 use crate::model::problem::Code;
 use crate::model::{
-    Cluster, Endpoint, Endpoints, Kind as ResourceKind, ResourceId, canonical, document, text,
+    Cluster, Endpoint, Endpoints, Kind as ResourceKind, ResourceId, canonical, document,
+    merge_patch, text,
 };
 use crate::store::{Expected, StoreError};
 
 use super::ApiState;
-use super::document::Body;
+use super::document::{Body, MergePatch};
 use super::etag::Etag;
+use super::filter::ByName;
+use super::limits;
 use super::precondition::Precondition;
 use super::problem::{FieldError, Kind, Problem, ProblemDocument, Result, code};
-use super::query::{Nothing, Page, Paging, PathOf, at_revision, json_at};
+use super::query::{Nothing, Page, PathOf, at_revision, json_at};
 use super::write;
 
 /// How often a write is tried while others write the same.
@@ -35,27 +38,27 @@ pub(super) struct ClusterEndpoints {
 
 /// List the endpoints of all clusters
 #[utoipa::path(get, path = "/v1/fleets/{fleet}/endpoints", operation_id = "list_endpoints", tag = "endpoints",
-    params(("fleet" = String, Path, description = "The fleet"), Paging), responses(
+    params(("fleet" = String, Path, description = "The fleet"), ByName), responses(
     (status = 200, description = "By cluster", body = Page<ClusterEndpoints>),
     (status = "default", description = "A problem", body = ProblemDocument, content_type = "application/problem+json")
 ))]
 pub(super) async fn list(
     State(state): State<ApiState>,
     PathOf(fleet): PathOf<String>,
-    Query(paging): Query<Paging>,
+    Query(filter): Query<ByName>,
 ) -> Result {
-    let (limit, after) = (paging.limit()?, paging.after()?);
     let revision = state.store.fleet(&fleet).await?.head;
     let all = state.store.endpoints(&fleet).await?;
-    let rest = all
-        .iter()
-        .filter(|(cluster, _)| &***cluster > after)
-        .take(limit as usize + 1);
-    let items = rest.map(|(cluster, given)| ClusterEndpoints {
-        cluster: cluster.to_string(),
-        endpoints: given.endpoints.clone(),
-    });
-    let page = Page::new(items.collect(), limit, |item| item.cluster.clone());
+    let wanted = all.iter().filter(|(cluster, _)| filter.takes_name(cluster));
+    let page = Page::of(
+        &filter.paging(),
+        wanted,
+        |(cluster, _)| cluster,
+        |(cluster, given)| ClusterEndpoints {
+            cluster: cluster.to_string(),
+            endpoints: given.endpoints.clone(),
+        },
+    )?;
     Ok(json_at(revision, page))
 }
 
@@ -111,38 +114,71 @@ pub(super) async fn put(
     text::name(&cluster)
         .map_err(|detail| Problem::new(Kind::BadRequest, format!("{cluster:?}: {detail}")))?;
     let endpoints = read(&body)?;
+    write(&state, (&fleet, &cluster), |stored| {
+        precondition.check_write(stored.map(Etag::of).as_ref())?;
+        Ok(endpoints.clone())
+    })
+    .await
+}
+
+/// Change the endpoints of a cluster
+///
+/// By a merge patch (RFC 7396): a list replaces the list whole.
+#[utoipa::path(patch, path = "/v1/fleets/{fleet}/endpoints/{cluster}", operation_id = "patch_endpoints", tag = "endpoints",
+    params(
+        ("fleet" = String, Path, description = "The fleet"),
+        ("cluster" = String, Path, description = "The cluster"),
+        ("If-Match" = Option<String>, Header, description = "The ETag of what is changed, or `*`")
+    ),
+    request_body(content((Object = "application/merge-patch+json"))),
+    responses(
+    (status = 200, description = "They are changed, or were so already", body = Endpoints),
+    (status = "default", description = "A problem", body = ProblemDocument, content_type = "application/problem+json")
+))]
+pub(super) async fn patch(
+    State(state): State<ApiState>,
+    PathOf((fleet, cluster)): PathOf<(String, String)>,
+    Query(Nothing {}): Query<Nothing>,
+    precondition: Precondition,
+    MergePatch(patch): MergePatch,
+) -> Result {
+    write(&state, (&fleet, &cluster), |stored| {
+        let stored = stored.ok_or_else(|| missing(&cluster))?;
+        precondition.check_write(Some(&Etag::of(stored)))?;
+        let mut document =
+            serde_json::to_value(stored).expect("endpoints are text, numbers and lists");
+        merge_patch::apply(&mut document, &patch);
+        read(&document)
+    })
+    .await
+}
+
+/// Stores what `decide` makes of what is stored, again whenever somebody else was faster.
+async fn write(
+    state: &ApiState,
+    (fleet, cluster): (&str, &str),
+    decide: impl Fn(Option<&Endpoints>) -> Result<Endpoints>,
+) -> Result {
     for _ in 0..TRIES {
-        let base = write::base(&state, &fleet).await?;
-        if base
-            .config
-            .get::<Cluster>(&cluster)
-            .is_some_and(|cluster| !cluster.takes_endpoints())
-        {
-            return Err(not_taken(&cluster));
+        let base = write::base(state, fleet).await?;
+        let taker = base.config.get::<Cluster>(cluster);
+        if taker.is_some_and(|cluster| !cluster.takes_endpoints()) {
+            return Err(not_taken(cluster));
         }
-        let stored = stored(&state, &fleet, &cluster).await?;
-        precondition.check_write(stored.as_ref().map(Etag::of).as_ref())?;
-        if stored.as_ref() == Some(&endpoints) {
-            return Ok(at_revision(base.revision, tagged(&endpoints)));
+        let stored = stored(state, fleet, cluster).await?;
+        let next = decide(stored.as_ref())?;
+        limits::check_endpoints(next.endpoints.len())?;
+        if stored.as_ref() == Some(&next) {
+            return Ok(at_revision(base.revision, tagged(&next)));
         }
         let expected = Expected {
             head: Some(base.revision),
             hash: stored.as_ref().map(hash),
         };
-        match state
-            .store
-            .put_endpoints(&fleet, &cluster, &endpoints, expected)
-            .await
-        {
-            Ok(()) if stored.is_some() => {
-                return Ok(at_revision(base.revision, tagged(&endpoints)));
-            }
-            Ok(()) => {
-                return Ok(at_revision(
-                    base.revision,
-                    created(&fleet, &cluster, &endpoints),
-                ));
-            }
+        let written = state.store.put_endpoints(fleet, cluster, &next, expected);
+        match written.await {
+            Ok(()) if stored.is_some() => return Ok(at_revision(base.revision, tagged(&next))),
+            Ok(()) => return Ok(at_revision(base.revision, created(fleet, cluster, &next))),
             Err(StoreError::Moved) => {}
             Err(error) => return Err(error.into()),
         }

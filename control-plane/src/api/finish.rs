@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{MatchedPath, OriginalUri, Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -14,6 +14,7 @@ use crate::metrics::{ApiRequest, StoreFailure};
 
 use super::ApiState;
 use super::problem::{Kind, Problem};
+use super::verbs;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -24,12 +25,13 @@ const SENTENCE_MAX: usize = 4_096;
 pub(super) async fn finish(
     State(state): State<ApiState>,
     route: Option<MatchedPath>,
+    OriginalUri(uri): OriginalUri,
     request: Request,
     next: Next,
 ) -> Response {
     let began = Instant::now();
     let request_id = Uuid::now_v7().to_string();
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let (method, path) = (request.method().clone(), uri.path().to_owned());
     let mut response = next.run(request).await;
     if response.status().is_client_error() || response.status().is_server_error() {
         response = fail(&state, response, path.clone(), request_id.clone()).await;
@@ -113,7 +115,7 @@ fn count(state: &ApiState, route: Option<&MatchedPath>, method: &Method, status:
     };
     let series = ApiRequest {
         route: route
-            .map(|route| route.as_str().to_owned())
+            .map(|route| verbs::public(route.as_str()))
             .unwrap_or_default(),
         method: method.to_owned(),
         status: format!("{}xx", status.as_u16() / 100),

@@ -8,8 +8,9 @@ use crate::model::timestamp::Timestamp;
 use crate::store;
 
 use super::ApiState;
+use super::filter::ByName;
 use super::problem::{ProblemDocument, Result};
-use super::query::{Nothing, Page, Paging, PathOf, json_at};
+use super::query::{Nothing, Page, PathOf, json_at};
 
 /// A set of proxies that serve the same config.
 #[derive(Debug, Serialize, ToSchema)]
@@ -34,25 +35,17 @@ impl From<store::Fleet> for Fleet {
 }
 
 /// List the fleets
-#[utoipa::path(get, path = "/v1/fleets", operation_id = "list_fleets", tag = "fleets", params(Paging), responses(
+#[utoipa::path(get, path = "/v1/fleets", operation_id = "list_fleets", tag = "fleets", params(ByName), responses(
     (status = 200, description = "Fleets by name", body = Page<Fleet>),
     (status = "default", description = "A problem", body = ProblemDocument, content_type = "application/problem+json")
 ))]
 pub(super) async fn list(
     State(state): State<ApiState>,
-    Query(paging): Query<Paging>,
+    Query(filter): Query<ByName>,
 ) -> Result<axum::Json<Page<Fleet>>> {
-    let (limit, after) = (paging.limit()?, paging.after()?);
-    let fleets = state
-        .store
-        .fleets()
-        .await?
-        .into_iter()
-        .filter(|fleet| fleet.name.as_str() > after);
-    let items = fleets.take(limit as usize + 1).map(Fleet::from).collect();
-    Ok(axum::Json(Page::new(items, limit, |fleet| {
-        fleet.name.clone()
-    })))
+    let fleets = state.store.fleets().await?.into_iter();
+    let wanted = fleets.filter(|fleet| filter.takes_name(&fleet.name));
+    Page::of(&filter.paging(), wanted, |fleet| &fleet.name, Fleet::from).map(axum::Json)
 }
 
 /// Read a fleet

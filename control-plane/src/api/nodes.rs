@@ -5,26 +5,45 @@ use axum::extract::{Query, State};
 use crate::store::node_status::NodeStatus;
 
 use super::ApiState;
+use super::filter::{Filter as _, NodesBy};
 use super::problem::{Kind, Problem, ProblemDocument, Result};
-use super::query::{Nothing, Page, Paging, PathOf, json_at};
+use super::query::{Nothing, Page, PathOf, json_at};
+
+/// So many nodes are read in one statement.
+const READ_AT_ONCE: u32 = 1_001;
 
 /// List the nodes
 #[utoipa::path(get, path = "/v1/fleets/{fleet}/nodes", operation_id = "list_nodes", tag = "nodes",
-    params(("fleet" = String, Path, description = "The fleet"), Paging), responses(
+    params(("fleet" = String, Path, description = "The fleet"), NodesBy), responses(
     (status = 200, description = "By id", body = Page<NodeStatus>),
     (status = "default", description = "A problem", body = ProblemDocument, content_type = "application/problem+json")
 ))]
 pub(super) async fn list(
     State(state): State<ApiState>,
     PathOf(fleet): PathOf<String>,
-    Query(paging): Query<Paging>,
+    Query(filter): Query<NodesBy>,
 ) -> Result {
-    let (limit, after) = (paging.limit()?, paging.after()?);
+    let paging = filter.paging();
+    let limit = paging.limit()?;
     let head = state.store.fleet(&fleet).await?.head;
-    let nodes = state.store.nodes(&fleet, after, limit + 1).await?;
+    let mut after = paging.after()?.to_owned();
+    let mut found = Vec::new();
+    // The database knows nothing of filters, so what they leave out is read and dropped here.
+    loop {
+        let nodes = state.store.nodes(&fleet, &after, READ_AT_ONCE).await?;
+        let is_last = nodes.len() < READ_AT_ONCE as usize;
+        if let Some(last) = nodes.last() {
+            after.clone_from(&last.id);
+        }
+        found.extend(nodes.into_iter().filter(|node| filter.takes(node)));
+        if is_last || found.len() > limit as usize {
+            break;
+        }
+    }
+    found.truncate(limit as usize + 1);
     Ok(json_at(
         head,
-        Page::new(nodes, limit, |node: &NodeStatus| node.id.clone()),
+        Page::new(found, limit, |node: &NodeStatus| node.id.clone()),
     ))
 }
 
@@ -41,17 +60,19 @@ pub(super) async fn get(
     Query(Nothing {}): Query<Nothing>,
 ) -> Result {
     let head = state.store.fleet(&fleet).await?.head;
-    let missing = || {
-        Problem::new(
-            Kind::NotFound,
-            format!("no node {id:?} has ever connected to this fleet"),
-        )
-    };
+    Ok(json_at(head, known(&state, &fleet, &id).await?))
+}
+
+/// A node that has connected at some time.
+pub(super) async fn known(state: &ApiState, fleet: &str, id: &str) -> Result<NodeStatus> {
     // The database takes no NUL in text.
     let node = if id.contains('\0') {
         None
     } else {
-        state.store.node(&fleet, &id).await?
+        state.store.node(fleet, id).await?
     };
-    Ok(json_at(head, node.ok_or_else(missing)?))
+    node.ok_or_else(|| {
+        let detail = format!("no node {id:?} has ever connected to this fleet");
+        Problem::new(Kind::NotFound, detail)
+    })
 }

@@ -124,6 +124,14 @@ impl Problem {
         }
     }
 
+    /// A question that has no answer; nothing was to be stored.
+    pub(super) fn unanswerable(errors: Vec<FieldError>) -> Self {
+        Self {
+            errors,
+            ..Self::new(Kind::Validation, "the question cannot be answered as it is")
+        }
+    }
+
     /// What is to be deleted is used.
     pub(super) fn in_use(what: &str, users: &[ResourceId]) -> Self {
         let error = |user: &ResourceId| FieldError {
@@ -157,7 +165,7 @@ impl Problem {
         }
     }
 
-    fn retry_later(mut self) -> Self {
+    pub(super) fn retry_later(mut self) -> Self {
         self.passing = true;
         self
     }

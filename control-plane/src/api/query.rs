@@ -43,6 +43,9 @@ pub(super) struct Saying {
     /// What the author says of the new revision.
     #[param(max_length = 1000)]
     pub(super) message: Option<String>,
+    /// Store nothing and answer with the plan: what the write would do.
+    #[serde(default)]
+    pub(super) dry_run: bool,
 }
 
 /// For URLs without parameters.
@@ -91,6 +94,26 @@ pub(super) fn bad_token() -> Problem {
 }
 
 impl<T> Page<T> {
+    /// The page that is asked for, of items that are sorted by a key.
+    pub(super) fn of<I>(
+        paging: &Paging,
+        sorted: impl Iterator<Item = I>,
+        key: impl Fn(&I) -> &str,
+        write: impl Fn(I) -> T,
+    ) -> Result<Self> {
+        let (limit, after) = (paging.limit()? as usize, paging.after()?);
+        let mut rest = sorted.filter(|item| key(item) > after);
+        let (mut items, mut last) = (Vec::new(), String::new());
+        for item in rest.by_ref().take(limit) {
+            key(&item).clone_into(&mut last);
+            items.push(write(item));
+        }
+        Ok(Self {
+            items,
+            next_page_token: rest.next().map(|_| last),
+        })
+    }
+
     /// Makes a page of one item more than asked for, which tells whether there is another page.
     pub(super) fn new(mut items: Vec<T>, limit: u32, token: impl Fn(&T) -> String) -> Self {
         let more = items.len() > limit as usize;
@@ -132,6 +155,12 @@ impl Names for String {
 }
 
 impl<T> Names for (String, T) {
+    fn fleet(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<T, U> Names for (String, T, U) {
     fn fleet(&self) -> &str {
         &self.0
     }

@@ -1,39 +1,39 @@
 //! `/v1/fleets/{fleet}/listeners|clusters|routes[/{name}]`: single resources of the slow lane. The code is one for all
-//! kinds; the macro at the end gives each kind its documented handlers.
+//! kinds; `handlers` gives each kind its place in the OpenAPI document.
 
-use std::ops::Bound;
+mod handlers;
+
 use std::sync::Arc;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use crate::model::{Resource, ResourceId, document};
+use crate::model::{Config, Problem as ModelProblem, Resource, ResourceId, document, merge_patch};
+use crate::revision::Verb;
 
 use super::ApiState;
-use super::document::Body;
+use super::document::{Body, MergePatch};
+use super::dry_run;
 use super::etag::Etag;
+use super::filter::Filter;
 use super::precondition::Precondition;
 use super::problem::{FieldError, Problem, Result};
-use super::query::{Page, Paging, Saying, at_revision, json_at};
+use super::query::{Page, Saying, at_revision, json_at};
 use super::write::{self, Base};
 
-async fn list<T: Resource>(state: &ApiState, fleet: &str, paging: &Paging) -> Result {
-    let (limit, after) = (paging.limit()?, paging.after()?);
+pub(super) use self::handlers::{clusters, listeners, routes};
+
+async fn list<T: Resource>(state: &ApiState, fleet: &str, filter: &impl Filter<T>) -> Result {
     let base = write::base(state, fleet).await?;
-    let from = if after.is_empty() {
-        Bound::Unbounded
-    } else {
-        Bound::Excluded(after)
-    };
-    let range = T::set(&base.config).range::<str, _>((from, Bound::Unbounded));
-    let items = range
-        .take(limit as usize + 1)
-        .map(|(_, resource)| T::clone(resource))
-        .collect();
-    Ok(json_at(
-        base.revision,
-        Page::new(items, limit, |resource: &T| resource.name().to_owned()),
-    ))
+    let resources = T::set(&base.config).values();
+    let wanted = resources.filter(|resource| filter.takes(resource));
+    let page = Page::of(
+        &filter.paging(),
+        wanted,
+        |resource| resource.name(),
+        |resource| T::clone(resource),
+    )?;
+    Ok(json_at(base.revision, page))
 }
 
 async fn get<T: Resource>(
@@ -43,10 +43,7 @@ async fn get<T: Resource>(
     precondition: &Precondition,
 ) -> Result {
     let base = write::base(state, fleet).await?;
-    let resource = base
-        .config
-        .get::<T>(name)
-        .ok_or_else(|| Problem::no_resource(&ResourceId::new(T::KIND, name)))?;
+    let resource = existing::<T>(&base, name)?;
     let etag = Etag::of(&**resource);
     if precondition.has(&etag) {
         return Ok(at_revision(
@@ -59,31 +56,59 @@ async fn get<T: Resource>(
 
 async fn put<T: Resource>(
     state: &ApiState,
-    (fleet, name): (&str, &str),
+    at: (&str, &str),
     saying: &Saying,
     precondition: &Precondition,
     Body(body): Body,
 ) -> Result {
-    let resource: T = document::resource(&body, name).map_err(|problems| {
-        Problem::invalid(problems.into_iter().map(FieldError::of_document).collect())
-    })?;
+    let resource: T = document::resource(&body, at.1).map_err(unreadable)?;
     let decide = |base: &Base| {
-        precondition.check_write(
-            base.config
-                .get::<T>(name)
-                .map(|current| Etag::of(&**current))
-                .as_ref(),
-        )?;
+        let current = base.config.get::<T>(at.1);
+        precondition.check_write(current.map(|current| Etag::of(&**current)).as_ref())?;
         let mut next = (*base.config).clone();
         next.put(resource.clone());
         Ok(next)
     };
-    let own = ResourceId::new(T::KIND, name);
+    change::<T>(state, at, saying, decide).await
+}
+
+async fn patch<T: Resource>(
+    state: &ApiState,
+    at: (&str, &str),
+    saying: &Saying,
+    precondition: &Precondition,
+    MergePatch(patch): MergePatch,
+) -> Result {
+    let decide = |base: &Base| {
+        let current = existing::<T>(base, at.1)?;
+        precondition.check_write(Some(&Etag::of(&**current)))?;
+        let mut document = serde_json::to_value(&**current)
+            .expect("the model holds only text keys and numbers that JSON can express");
+        merge_patch::apply(&mut document, &patch);
+        let mut next = (*base.config).clone();
+        next.put(document::resource::<T>(&document, at.1).map_err(unreadable)?);
+        Ok(next)
+    };
+    change::<T>(state, at, saying, decide).await
+}
+
+/// Stores what `decide` makes of the config, and answers with the resource.
+async fn change<T: Resource>(
+    state: &ApiState,
+    (fleet, name): (&str, &str),
+    saying: &Saying,
+    decide: impl Fn(&Base) -> Result<Config> + Send + Sync,
+) -> Result {
+    let (own, message) = (ResourceId::new(T::KIND, name), saying.message()?);
     let place = |id: &ResourceId| (*id == own).then(String::new);
-    let outcome = write::write(state, fleet, saying.message()?, decide, &place).await?;
-    let created = !outcome.names(crate::revision::Verb::Create).is_empty();
-    let mut response = tagged(outcome.revision, &Arc::new(resource));
-    if created {
+    if saying.dry_run {
+        return dry_run::plan(state, fleet, decide, &place).await;
+    }
+    let outcome = write::write(state, fleet, message, decide, &place).await?;
+    let missing = || Problem::no_resource(&own);
+    let resource = outcome.config.get::<T>(name).ok_or_else(missing)?;
+    let mut response = tagged(outcome.revision, resource);
+    if !outcome.names(Verb::Create).is_empty() {
         *response.status_mut() = StatusCode::CREATED;
         let location = format!("/v1/fleets/{fleet}/{own}");
         if let Ok(location) = HeaderValue::from_str(&location) {
@@ -99,12 +124,9 @@ async fn delete<T: Resource>(
     saying: &Saying,
     precondition: &Precondition,
 ) -> Result {
-    let id = ResourceId::new(T::KIND, name);
+    let (id, message) = (ResourceId::new(T::KIND, name), saying.message()?);
     let decide = |base: &Base| {
-        let current = base
-            .config
-            .get::<T>(name)
-            .ok_or_else(|| Problem::no_resource(&id))?;
+        let current = existing::<T>(base, name)?;
         precondition.check_write(Some(&Etag::of(&**current)))?;
         let users = base.config.users(&id);
         if !users.is_empty() {
@@ -114,8 +136,20 @@ async fn delete<T: Resource>(
         next.remove::<T>(name);
         Ok(next)
     };
-    let outcome = write::write(state, fleet, saying.message()?, decide, &|_| None).await?;
+    if saying.dry_run {
+        return dry_run::plan(state, fleet, decide, &|_| None).await;
+    }
+    let outcome = write::write(state, fleet, message, decide, &|_| None).await?;
     Ok(at_revision(outcome.revision, StatusCode::NO_CONTENT))
+}
+
+fn existing<'b, T: Resource>(base: &'b Base, name: &str) -> Result<&'b Arc<T>> {
+    let missing = || Problem::no_resource(&ResourceId::new(T::KIND, name));
+    base.config.get::<T>(name).ok_or_else(missing)
+}
+
+fn unreadable(problems: Vec<ModelProblem>) -> Problem {
+    Problem::invalid(problems.into_iter().map(FieldError::of_document).collect())
 }
 
 fn tagged<T: Resource>(revision: u64, resource: &Arc<T>) -> Response {
@@ -126,124 +160,3 @@ fn tagged<T: Resource>(revision: u64, resource: &Arc<T>) -> Response {
     )
         .into_response()
 }
-
-/// The handlers of one kind, each with its place in the OpenAPI document.
-macro_rules! handlers {
-    ($module:ident, $type:ident, $one:literal) => {
-        pub(super) mod $module {
-            use axum::extract::{Query, State};
-
-            use super::super::ApiState;
-            use super::super::document::Body;
-            use super::super::precondition::Precondition;
-            use super::super::problem::{ProblemDocument, Result};
-            use super::super::query::{Nothing, Page, Paging, PathOf, Saying};
-            use crate::model::$type;
-
-            #[utoipa::path(
-                get,
-                path = concat!("/v1/fleets/{fleet}/", stringify!($module)),
-                operation_id = concat!("list_", stringify!($module)),
-                tag = stringify!($module),
-                summary = concat!("List the ", stringify!($module)),
-                params(("fleet" = String, Path, description = "The fleet"), Paging),
-                responses(
-                    (status = 200, description = "By name", body = Page<$type>),
-                    (status = "default", description = "A problem", body = ProblemDocument, content_type = "application/problem+json")
-                )
-            )]
-            pub(in crate::api) async fn list(
-                State(state): State<ApiState>,
-                PathOf(fleet): PathOf<String>,
-                Query(paging): Query<Paging>,
-            ) -> Result {
-                super::list::<$type>(&state, &fleet, &paging).await
-            }
-
-            #[utoipa::path(
-                get,
-                path = concat!("/v1/fleets/{fleet}/", stringify!($module), "/{name}"),
-                operation_id = concat!("get_", $one),
-                tag = stringify!($module),
-                summary = concat!("Read a ", $one),
-                params(
-                    ("fleet" = String, Path, description = "The fleet"),
-                    ("name" = String, Path, description = "Its name")
-                ),
-                responses(
-                    (status = 200, description = "It, with its ETag", body = $type),
-                    (status = 304, description = "It is what If-None-Match names"),
-                    (status = "default", description = "A problem", body = ProblemDocument, content_type = "application/problem+json")
-                )
-            )]
-            pub(in crate::api) async fn get(
-                State(state): State<ApiState>,
-                PathOf((fleet, name)): PathOf<(String, String)>,
-                Query(Nothing {}): Query<Nothing>,
-                precondition: Precondition,
-            ) -> Result {
-                super::get::<$type>(&state, &fleet, &name, &precondition).await
-            }
-
-            #[utoipa::path(
-                put,
-                path = concat!("/v1/fleets/{fleet}/", stringify!($module), "/{name}"),
-                operation_id = concat!("put_", $one),
-                tag = stringify!($module),
-                summary = concat!("Create or replace a ", $one),
-                params(
-                    ("fleet" = String, Path, description = "The fleet"),
-                    ("name" = String, Path, description = "Its name; the document may leave it out"),
-                    ("If-Match" = Option<String>, Header, description = "The ETag of what is replaced, or `*`; needed if it exists"),
-                    ("If-None-Match" = Option<String>, Header, description = "`*`: create only"),
-                    Saying
-                ),
-                request_body(content(($type = "application/json"), ($type = "application/yaml"))),
-                responses(
-                    (status = 200, description = "It is replaced, or was there already", body = $type),
-                    (status = 201, description = "It is created", body = $type),
-                    (status = "default", description = "A problem", body = ProblemDocument, content_type = "application/problem+json")
-                )
-            )]
-            pub(in crate::api) async fn put(
-                State(state): State<ApiState>,
-                PathOf((fleet, name)): PathOf<(String, String)>,
-                Query(saying): Query<Saying>,
-                precondition: Precondition,
-                body: Body,
-            ) -> Result {
-                super::put::<$type>(&state, (&fleet, &name), &saying, &precondition, body).await
-            }
-
-            #[utoipa::path(
-                delete,
-                path = concat!("/v1/fleets/{fleet}/", stringify!($module), "/{name}"),
-                operation_id = concat!("delete_", $one),
-                tag = stringify!($module),
-                summary = concat!("Delete a ", $one),
-                params(
-                    ("fleet" = String, Path, description = "The fleet"),
-                    ("name" = String, Path, description = "Its name"),
-                    ("If-Match" = Option<String>, Header, description = "The ETag of what is deleted, or `*`"),
-                    Saying
-                ),
-                responses(
-                    (status = 204, description = "It is gone"),
-                    (status = "default", description = "A problem", body = ProblemDocument, content_type = "application/problem+json")
-                )
-            )]
-            pub(in crate::api) async fn delete(
-                State(state): State<ApiState>,
-                PathOf((fleet, name)): PathOf<(String, String)>,
-                Query(saying): Query<Saying>,
-                precondition: Precondition,
-            ) -> Result {
-                super::delete::<$type>(&state, (&fleet, &name), &saying, &precondition).await
-            }
-        }
-    };
-}
-
-handlers!(listeners, Listener, "listener");
-handlers!(clusters, Cluster, "cluster");
-handlers!(routes, Route, "route");

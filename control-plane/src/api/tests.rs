@@ -1,7 +1,5 @@
 use std::collections::BTreeSet;
 
-use tower::ServiceExt as _;
-
 use super::*;
 use crate::store::sql::{Database, SqlStore};
 

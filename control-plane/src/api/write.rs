@@ -12,6 +12,7 @@ use crate::revision::{Change, Draft, Validated, Verb};
 use crate::store::{Commit, StoreError};
 
 use super::ApiState;
+use super::limits;
 use super::problem::{FieldError, Kind, Problem, Result, code};
 
 /// Who writes, as long as nobody has to say who they are: the API is open on loopback only.
@@ -34,6 +35,8 @@ pub(super) struct Base {
 pub(super) struct Outcome {
     /// The fleet's newest revision: a new one, or the one before if nothing changed.
     pub(super) revision: u64,
+    /// Its content.
+    pub(super) config: Arc<Config>,
     /// What changed.
     pub(super) changes: Vec<Change>,
 }
@@ -43,7 +46,15 @@ pub(super) type Place<'p> = dyn Fn(&ResourceId) -> Option<String> + Send + Sync 
 
 /// The current state of a fleet.
 pub(super) async fn base(state: &ApiState, fleet: &str) -> Result<Base> {
-    let revision = state.store.fleet(fleet).await?.head;
+    base_at(state, fleet, None).await
+}
+
+/// A state of a fleet, the current one if no revision is given.
+pub(super) async fn base_at(state: &ApiState, fleet: &str, revision: Option<u64>) -> Result<Base> {
+    let revision = match revision {
+        Some(revision) => revision,
+        None => state.store.fleet(fleet).await?.head,
+    };
     Ok(Base {
         revision,
         config: state.store.config_at(fleet, revision).await?,
@@ -62,9 +73,11 @@ pub(super) async fn write(
     for _ in 0..TRIES {
         let base = base(state, fleet).await?;
         let next = decide(&base)?;
+        limits::check_growth(&base.config, &next)?;
         if next == *base.config {
             return Ok(Outcome {
                 revision: base.revision,
+                config: base.config,
                 changes: Vec::new(),
             });
         }
@@ -82,6 +95,7 @@ pub(super) async fn write(
                 let changes = validated.changes(&base.config);
                 return Ok(Outcome {
                     revision: revision.number,
+                    config: validated.config().clone(),
                     changes,
                 });
             }
@@ -93,7 +107,7 @@ pub(super) async fn write(
 }
 
 /// What clients of the fleet are served now, for its resources: most of them will be the same.
-fn served(state: &ApiState, fleet: &str) -> Vec<Snapshot> {
+pub(super) fn served(state: &ApiState, fleet: &str) -> Vec<Snapshot> {
     let watched = ClientClass::ALL.map(|class| state.snapshots.watch(fleet, class));
     let watched = watched.into_iter().flatten();
     watched
@@ -119,7 +133,12 @@ pub(super) async fn faults(
     problems.map(|problem| told(problem, place)).collect()
 }
 
-async fn validate(config: Config, earlier: Vec<Snapshot>, place: &Place<'_>) -> Result<Validated> {
+/// Checks a config as it is checked before it is stored.
+pub(super) async fn validate(
+    config: Config,
+    earlier: Vec<Snapshot>,
+    place: &Place<'_>,
+) -> Result<Validated> {
     validated(config, earlier).await?.map_err(|problems| {
         let errors = problems.into_iter().map(|problem| told(problem, place));
         Problem::invalid(errors.collect())

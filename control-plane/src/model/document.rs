@@ -4,9 +4,10 @@
 
 mod strict;
 
+use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, DeserializeSeed as _};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use serde_path_to_error::Segment;
@@ -54,18 +55,48 @@ pub struct Unreadable {
 /// So many problems are listed; a document with more has one cause.
 const PROBLEMS_MAX: usize = 100;
 
-/// Reads JSON text. The error is a sentence with the place.
-pub fn json(bytes: &[u8]) -> Result<Value, String> {
-    serde_json::from_slice::<strict::Document>(bytes)
-        .map(Value::from)
-        .map_err(|error| error.to_string())
+/// Why a text is no document.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unread {
+    /// It is not well-formed; a sentence with the place.
+    #[error("{0}")]
+    Malformed(String),
+    /// Values stand in each other deeper than anything in the model does.
+    #[error("values stand in each other more than {} deep", strict::DEPTH_MAX)]
+    TooDeep,
 }
 
-/// Reads YAML text. The error is a sentence with the place.
-pub fn yaml(bytes: &[u8]) -> Result<Value, String> {
-    yaml_serde::from_slice::<strict::Document>(bytes)
-        .map(Value::from)
-        .map_err(|error| error.to_string())
+/// Reads JSON text.
+///
+/// # Errors
+/// It is not JSON, says something twice, or is nested too deeply.
+pub fn json(bytes: &[u8]) -> Result<Value, Unread> {
+    read(|reader| {
+        let mut text = serde_json::Deserializer::from_slice(bytes);
+        let value = reader.deserialize(&mut text)?;
+        text.end().map(|()| value)
+    })
+}
+
+/// Reads YAML text.
+///
+/// # Errors
+/// It is not YAML, says something twice, or is nested too deeply.
+pub fn yaml(bytes: &[u8]) -> Result<Value, Unread> {
+    read(|reader| reader.deserialize(yaml_serde::Deserializer::from_slice(bytes)))
+}
+
+fn read<E: std::fmt::Display>(
+    read: impl FnOnce(strict::Reader<'_>) -> Result<Value, E>,
+) -> Result<Value, Unread> {
+    let too_deep = Cell::new(false);
+    read(strict::Reader::new(&too_deep)).map_err(|error| {
+        if too_deep.get() {
+            Unread::TooDeep
+        } else {
+            Unread::Malformed(error.to_string())
+        }
+    })
 }
 
 /// Reads a config document. What is wrong with its form does not hide what is wrong with the rest: see [`Unreadable`].

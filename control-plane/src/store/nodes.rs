@@ -1,5 +1,6 @@
 //! What each node was sent and what it said to it, as its replica last wrote it down; and which replicas are alive.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -11,6 +12,7 @@ use super::node_status::{NodeStatus, Refusal};
 use super::sql::{BATCH, SqlStore, placeholders, unsigned};
 use crate::model::canonical;
 use crate::model::timestamp::Timestamp;
+use crate::plan::NodeCount;
 
 /// A replica that was not seen alive for so long is taken for dead, and its nodes for disconnected.
 const REPLICA_IS_DEAD_AFTER: Duration = Duration::from_secs(15);
@@ -41,6 +43,9 @@ const PAGE: &str = "SELECT node.*, replica.seen_at FROM node LEFT JOIN replica O
      WHERE node.fleet = $1 AND node.id > $2 ORDER BY node.id LIMIT $3";
 const ONE: &str = "SELECT node.*, replica.seen_at FROM node LEFT JOIN replica ON replica.id = node.replica \
      WHERE node.fleet = $1 AND node.id = $2";
+const COUNT: &str = "SELECT node.class, COUNT(*), \
+     SUM(CASE WHEN node.connected = 1 AND replica.seen_at >= $2 THEN 1 ELSE 0 END) \
+     FROM node LEFT JOIN replica ON replica.id = node.replica WHERE node.fleet = $1 GROUP BY node.class";
 const HEARTBEAT: &str = "INSERT INTO replica (id, seen_at) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at";
 
 impl SqlStore {
@@ -113,6 +118,21 @@ impl SqlStore {
             self.read_fleet(fleet).await?;
         }
         row.map(|row| node(&row, alive)).transpose()
+    }
+
+    pub(super) async fn read_node_counts(&self, fleet: &str) -> Result<HashMap<String, NodeCount>> {
+        let mut connection = self.reader.acquire().await?;
+        let alive = self.alive_since(&mut connection).await?;
+        let rows: Vec<(String, i64, i64)> = sqlx::query_as(COUNT)
+            .bind(fleet)
+            .bind(alive.as_micros())
+            .fetch_all(&mut *connection)
+            .await?;
+        let count = |(class, known, connected)| {
+            let (known, connected) = (unsigned(known), unsigned(connected));
+            (class, NodeCount { connected, known })
+        };
+        Ok(rows.into_iter().map(count).collect())
     }
 
     pub(super) async fn upsert_replica(&self, replica: &str) -> Result<()> {

@@ -20,6 +20,7 @@ use super::node_status::NodeStatus;
 use super::{Commit, Expected, Fleet, Revision, Store, listen};
 use crate::model::timestamp::Timestamp;
 use crate::model::{Config, Endpoints};
+use crate::plan::NodeCount;
 use crate::translate::FastLane;
 
 static SQLITE: Migrator = sqlx::migrate!("../migrations/sqlite");
@@ -224,6 +225,10 @@ impl Store for SqlStore {
 
     async fn node(&self, fleet: &str, id: &str) -> Result<Option<NodeStatus>> {
         self.read_node(fleet, id).await
+    }
+
+    async fn count_nodes(&self, fleet: &str) -> Result<HashMap<String, NodeCount>> {
+        self.read_node_counts(fleet).await
     }
 
     async fn heartbeat(&self, replica: &str) -> Result<()> {

@@ -3,6 +3,11 @@
 mod conditions;
 mod config;
 mod failures;
+mod history;
+mod lists;
+mod patch;
+mod plan;
+mod race;
 mod reading;
 
 use std::sync::Arc;
@@ -11,6 +16,8 @@ use axum::Router;
 use axum::body::Body;
 use control_plane::api::{ApiState, router};
 use control_plane::metrics::Metrics;
+use control_plane::reconciler::Reconciler;
+use control_plane::snapshots::Snapshots;
 use control_plane::store::Store;
 use control_plane::store::sql::{Database, SqlStore};
 use http::{HeaderMap, Request};
@@ -25,6 +32,7 @@ const CONFIG: &str = "/v1/fleets/default/config";
 struct Api {
     router: Router,
     store: Arc<dyn Store>,
+    reconciler: Reconciler,
     shutdown: CancellationToken,
     _folder: TempDir,
 }
@@ -40,16 +48,22 @@ impl Api {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let database = Database::Sqlite(folder.path().join("signalbox.db"));
+        Self::on(database, folder).await
+    }
+
+    async fn on(database: Database, folder: TempDir) -> Self {
         let store: Arc<dyn Store> = Arc::new(SqlStore::open(&database).await.unwrap());
         let shutdown = CancellationToken::new();
+        let snapshots = Arc::new(Snapshots::default());
         let state = ApiState {
             store: store.clone(),
-            snapshots: Arc::default(),
+            snapshots: snapshots.clone(),
             metrics: Arc::new(Metrics::default()),
             shutdown: shutdown.clone(),
         };
         Self {
             router: router(state),
+            reconciler: Reconciler::new(store.clone(), snapshots),
             store,
             shutdown,
             _folder: folder,
@@ -98,6 +112,16 @@ impl Api {
 
     async fn put(&self, path: &str, headers: &[(&str, &str)], body: &Value) -> Answer {
         self.send("PUT", path, headers, body.to_string()).await
+    }
+
+    async fn patch(&self, path: &str, headers: &[(&str, &str)], body: &Value) -> Answer {
+        let media_type = ("content-type", "application/merge-patch+json");
+        let headers = [&[media_type], headers].concat();
+        self.send("PATCH", path, &headers, body.to_string()).await
+    }
+
+    async fn post(&self, path: &str, headers: &[(&str, &str)], body: &Value) -> Answer {
+        self.send("POST", path, headers, body.to_string()).await
     }
 
     async fn delete(&self, path: &str, headers: &[(&str, &str)]) -> Answer {

@@ -67,7 +67,12 @@ fn a_document_that_is_no_object_of_lists_is_refused() {
 
 #[test]
 fn a_key_that_stands_twice_is_an_error() {
-    assert!(json(br#"{"a":1,"a":2}"#).unwrap_err().contains("twice"));
+    assert!(
+        json(br#"{"a":1,"a":2}"#)
+            .unwrap_err()
+            .to_string()
+            .contains("twice")
+    );
     assert!(yaml(b"a: 1\na: 2\n").is_err());
 }
 

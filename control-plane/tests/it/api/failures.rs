@@ -33,7 +33,7 @@ async fn failures_of_the_framework_are_problems_too() {
 #[tokio::test]
 async fn a_parameter_that_is_not_known_is_not_ignored() {
     let api = Api::new().await;
-    api.put(&format!("{CONFIG}?dry_run=true"), &[], &json!({}))
+    api.put(&format!("{CONFIG}?dry=true"), &[], &json!({}))
         .await
         .problem(400, "bad-request");
     api.put(&format!("{CONFIG}?prune=maybe"), &[], &json!({}))
@@ -61,8 +61,11 @@ async fn a_fleet_that_is_not_there_is_not_found_everywhere() {
             "/endpoints/x",
             "/revisions",
             "/revisions/1",
+            "/revisions/1/config",
+            "/revisions/1/diff/0",
             "/nodes",
             "/nodes/x",
+            "/nodes/x/config",
         ] {
             api.get(&format!("/v1/fleets/{fleet}{path}"))
                 .await
@@ -114,6 +117,37 @@ async fn a_body_that_is_too_large_is_refused() {
     api.send("PUT", CONFIG, &[], large)
         .await
         .problem(413, "too-large");
+}
+
+#[tokio::test]
+async fn a_body_that_is_nested_too_deeply_is_refused() {
+    let api = Api::new().await;
+    for depth in [33, 100_000] {
+        let deep = "[".repeat(depth);
+        api.send("PUT", CONFIG, &[], deep.clone())
+            .await
+            .problem(400, "too-deep");
+        api.send("PUT", CONFIG, &[("content-type", "application/yaml")], deep)
+            .await
+            .problem(400, "too-deep");
+    }
+}
+
+#[tokio::test]
+async fn a_cluster_with_too_many_endpoints_is_refused() {
+    let api = Api::new().await;
+    let endpoint = |index: u32| {
+        let address = std::net::Ipv4Addr::from(0x0a00_0000 + index);
+        json!({"address": address.to_string(), "port": 80})
+    };
+    let endpoints: Vec<_> = (0..10_001).map(endpoint).collect();
+    let path = "/v1/fleets/default/endpoints/c";
+    api.put(path, &[], &json!({"endpoints": endpoints}))
+        .await
+        .problem(422, "too-many");
+    api.put(path, &[], &json!({"endpoints": endpoints[1..]}))
+        .await
+        .expect(201);
 }
 
 #[tokio::test]

@@ -1,0 +1,241 @@
+//! What a write would do, before it is done: to the operator's resources, to what each class of client is served, to
+//! how many nodes. Pure: two configs and what is known of the nodes come in, a [`Plan`] goes out; nothing is stored.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+use xds::node::ClientClass;
+use xds::snapshot::Snapshot;
+use xds::type_url::ResourceType;
+
+use crate::model::{Config, Kind, ResourceId};
+use crate::revision::diff::{ResourceDiff, diff};
+use crate::translate::{self, FastLane, shadow};
+
+/// What a write would do.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Plan {
+    /// The revision that would be changed.
+    pub base_revision: u64,
+    /// What happens to each resource; empty if the write would change nothing.
+    pub changes: Vec<ResourceDiff>,
+    /// What is odd about the result, whoever is served it; the first 1,000.
+    pub warnings: Vec<Warning>,
+    /// What each class of client would see of it.
+    pub classes: Vec<ClassPlan>,
+}
+
+/// What one class of client would see.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct ClassPlan {
+    /// The class.
+    #[schema(example = "envoy")]
+    pub class: &'static str,
+    /// What would be sent, by type, in the order in which it is sent; types of which nothing changes are left out.
+    pub resources: Vec<TypeDiff>,
+    /// What this class cannot have.
+    pub warnings: Vec<Warning>,
+    /// The nodes of the class, if anything changes for them.
+    pub nodes_affected: NodeCount,
+}
+
+/// What would change of one xDS type, by name.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct TypeDiff {
+    /// The type's short name.
+    #[schema(example = "VirtualHost")]
+    pub r#type: &'static str,
+    /// New ones.
+    pub added: Vec<String>,
+    /// Those with other content.
+    pub changed: Vec<String>,
+    /// Those that are no longer there.
+    pub removed: Vec<String>,
+}
+
+/// How many nodes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub struct NodeCount {
+    /// Those that are connected, to whichever control plane.
+    pub connected: u64,
+    /// Those that have ever connected.
+    pub known: u64,
+}
+
+/// Something that is allowed and probably not meant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Warning {
+    /// The resource that is concerned.
+    #[schema(example = "routes/products")]
+    pub resource: String,
+    /// The kind of oddity, for programs.
+    #[schema(example = "shadowed")]
+    pub code: &'static str,
+    /// A sentence for people.
+    pub detail: String,
+}
+
+/// So many warnings are told; who has more does not go through them by hand.
+const WARNINGS_MAX: usize = 1_000;
+
+/// A config with the number of its revision.
+#[derive(Clone, Copy, Debug)]
+pub struct Base<'c> {
+    /// Its number.
+    pub revision: u64,
+    /// Its content.
+    pub config: &'c Config,
+}
+
+/// What turning `base` into `next` would do. `next` was validated; `nodes` tells how many nodes of a class there are;
+/// what `served` snapshots have already is not decoded again.
+///
+/// # Errors
+/// What `xds` refuses, which a validated config has none of.
+pub fn plan(
+    base: Base<'_>,
+    next: &Config,
+    fast_lane: &FastLane,
+    served: &[Snapshot],
+    nodes: impl Fn(&str) -> NodeCount,
+) -> Result<Plan, Vec<xds::problem::Problem>> {
+    let earlier: Vec<&Snapshot> = served.iter().collect();
+    let class_plan = |class: ClientClass| -> Result<ClassPlan, Vec<xds::problem::Problem>> {
+        let before = translate::snapshot(base.config, fast_lane, class, &earlier)?;
+        let after =
+            translate::snapshot(next, fast_lane, class, &[&[&before][..], &earlier].concat())?;
+        let resources = by_type(&before, &after);
+        let nodes_affected = if resources.is_empty() {
+            NodeCount::default()
+        } else {
+            nodes(class.as_str())
+        };
+        Ok(ClassPlan {
+            class: class.as_str(),
+            resources,
+            warnings: Vec::new(),
+            nodes_affected,
+        })
+    };
+    Ok(Plan {
+        base_revision: base.revision,
+        changes: diff(base.config, next),
+        warnings: warnings(next),
+        classes: ClientClass::ALL
+            .into_iter()
+            .map(class_plan)
+            .collect::<Result<_, _>>()?,
+    })
+}
+
+/// What is odd about a config.
+pub fn warnings(config: &Config) -> Vec<Warning> {
+    let shadowed = shadow::find(config).into_iter().take(WARNINGS_MAX);
+    shadowed
+        .map(|shadow| Warning {
+            resource: ResourceId::new(Kind::Route, &shadow.route).to_string(),
+            code: "shadowed",
+            detail: format!(
+                "for host {:?} no request reaches it: {:?} is asked before it and takes all that it would",
+                shadow.host, shadow.by
+            ),
+        })
+        .collect()
+}
+
+fn by_type(before: &Snapshot, after: &Snapshot) -> Vec<TypeDiff> {
+    let of_type = |ty: ResourceType| {
+        let diff = after.diff(before, ty);
+        let names = |is_new: bool| {
+            let names = diff.changed.iter().map(|resource| resource.name());
+            names
+                .filter(|name| before.get(ty, name).is_none() == is_new)
+                .map(ToString::to_string)
+                .collect()
+        };
+        (!diff.is_empty()).then(|| TypeDiff {
+            r#type: ty.short_name(),
+            added: names(true),
+            changed: names(false),
+            removed: diff.removed.iter().map(ToString::to_string).collect(),
+        })
+    };
+    ResourceType::ALL.into_iter().filter_map(of_type).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::document::tests::config;
+
+    #[test]
+    fn each_class_is_told_what_it_would_be_sent() {
+        let before = config(
+            "
+            listeners: [{name: web, address: 0.0.0.0, port: 80}]
+            clusters: [{name: a, discovery: api}]
+            routes: [{name: r, hosts: [x], forward: {cluster: a}}, {name: s, hosts: [y], respond: {status: 200}}]",
+        );
+        let mut after = before.clone();
+        after.remove::<crate::model::Route>("s");
+        after.put(crate::model::Route {
+            priority: 1,
+            hosts: vec!["x".to_owned(), "z".to_owned()],
+            ..(*before.routes["s"]).clone()
+        });
+        let base = Base {
+            revision: 7,
+            config: &before,
+        };
+        let count = |class: &str| NodeCount {
+            connected: class.len() as u64,
+            known: 99,
+        };
+        let plan = plan(base, &after, &FastLane::new(), &[], count).unwrap();
+        let told: Vec<_> = plan
+            .classes
+            .iter()
+            .map(|class| {
+                let types: Vec<_> = class
+                    .resources
+                    .iter()
+                    .map(|ty| {
+                        format!(
+                            "{} {:?} {:?} {:?}",
+                            ty.r#type, ty.added, ty.changed, ty.removed
+                        )
+                    })
+                    .collect();
+                (
+                    class.class,
+                    types.join("; "),
+                    class.nodes_affected.connected,
+                )
+            })
+            .collect();
+        let host = r#"VirtualHost ["web/z"] ["web/x"] ["web/y"]"#.to_owned();
+        let routes = r#"RouteConfiguration [] ["web"] []"#.to_owned();
+        assert!(told.contains(&("signalbox", host, 9)), "{told:?}");
+        assert!(told.contains(&("envoy", routes, 5)), "{told:?}");
+        assert_eq!((plan.base_revision, plan.changes.len()), (7, 1));
+        assert_eq!(plan.warnings[0].resource, "routes/r");
+    }
+
+    #[test]
+    fn nobody_is_affected_by_what_changes_nothing() {
+        let config = config("listeners: [{name: web, address: 0.0.0.0, port: 80}]");
+        let base = Base {
+            revision: 1,
+            config: &config,
+        };
+        let count = |_: &str| NodeCount {
+            connected: 1,
+            known: 1,
+        };
+        let plan = plan(base, &config, &FastLane::new(), &[], count).unwrap();
+        assert!(plan.changes.is_empty());
+        let classes = plan.classes.iter();
+        assert!(classes.into_iter().all(
+            |class| class.resources.is_empty() && class.nodes_affected == NodeCount::default()
+        ));
+    }
+}
