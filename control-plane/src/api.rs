@@ -17,6 +17,7 @@ mod write;
 
 mod config;
 mod endpoints;
+mod events;
 mod explain;
 mod fleets;
 mod node_config;
@@ -41,6 +42,7 @@ use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::events::Feed;
 use crate::metrics::Metrics;
 use crate::snapshots::Snapshots;
 use crate::store::Store;
@@ -80,6 +82,7 @@ fn with_layers(
 ) -> Router {
     let router = router
         .layer(Extension(Document::new(&verbs::document(document.clone()))))
+        .layer(Extension(Feed::new(state.store.clone())))
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .layer(TimeoutLayer::with_status_code(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -139,6 +142,7 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(nodes::list))
         .routes(routes!(nodes::get))
         .routes(routes!(node_config::get))
+        .routes(routes!(events::get))
         .routes(routes!(openapi::get))
         .routes(routes!(process::healthz))
         .routes(routes!(process::readyz))

@@ -27,6 +27,8 @@ pub mod store;
 // What clients are served, and what they say to it.
 pub mod nodes;
 
+pub mod events;
+
 pub mod snapshots;
 
 pub mod reconciler;

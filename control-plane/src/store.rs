@@ -18,6 +18,7 @@ mod revisions;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Instant;
 
 use async_trait::async_trait;
 use tokio::sync::watch;
@@ -73,6 +74,17 @@ pub struct Commit<'a> {
     pub message: &'a str,
     /// The content.
     pub config: &'a Validated,
+}
+
+/// A state that was read some time ago.
+#[derive(Clone, Debug)]
+pub struct Remembered {
+    /// Its revision.
+    pub revision: u64,
+    /// Its content.
+    pub config: Arc<Config>,
+    /// When it was last known to be the newest.
+    pub at: Instant,
 }
 
 /// What a write of endpoints counts on.
@@ -142,6 +154,10 @@ pub trait Store: fmt::Debug + Send + Sync {
 
     /// Says that a replica is alive. Its nodes count as connected for 15 s from now.
     async fn heartbeat(&self, replica: &str) -> Result<()>;
+
+    /// The newest state of a fleet's slow lane that this process knows of, for those who cannot wait until the
+    /// database is back.
+    fn remembered(&self, fleet: &str) -> Option<Remembered>;
 
     /// Changes when something may have changed: after every write here, and when another replica says so. A hint;
     /// [`Fleet::change_seq`] is the truth.

@@ -84,7 +84,10 @@ pub(super) async fn get(
     precondition: Precondition,
     headers: HeaderMap,
 ) -> Result {
-    let base = write::base_at(&state, &fleet, reading.revision).await?;
+    let base = match reading.revision {
+        None => write::base_for_reading(&state, &fleet).await?,
+        revision => write::base_at(&state, &fleet, revision).await?,
+    };
     document(&base, &precondition, &headers)
 }
 
@@ -93,13 +96,10 @@ pub(super) fn document(base: &Base, precondition: &Precondition, headers: &Heade
     let etag = Etag::of_revision(base.revision);
     let tagged = [(header::ETAG, etag.header())];
     if precondition.has(&etag) {
-        return Ok(at_revision(
-            base.revision,
-            (StatusCode::NOT_MODIFIED, tagged),
-        ));
+        return Ok(at_revision(base, (StatusCode::NOT_MODIFIED, tagged)));
     }
     let document = Format::wanted(headers).write(&ConfigDocument::from(&*base.config))?;
-    Ok(at_revision(base.revision, (tagged, document)))
+    Ok(at_revision(base, (tagged, document)))
 }
 
 /// Apply a config

@@ -1,6 +1,8 @@
 //! Parameters of URLs. An unknown one is refused: ignoring `dry_run` where it is not supported would do what was not
 //! wanted.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::{FromRequestParts, Path as AxumPath};
 use axum::http::request::Parts;
@@ -16,6 +18,9 @@ use super::problem::{Kind, Problem, Result};
 
 /// The revision that an answer was made from.
 pub(super) const CONFIG_REVISION: HeaderName = HeaderName::from_static("config-revision");
+
+/// For how long the database could not be asked whether there is something newer.
+const CONFIG_STALE_SECONDS: HeaderName = HeaderName::from_static("config-stale-seconds");
 
 const LIMIT_DEFAULT: u32 = 100;
 const LIMIT_MAX: u32 = 1_000;
@@ -183,18 +188,39 @@ impl<S: Send + Sync, T: Names + DeserializeOwned + Send> FromRequestParts<S> for
     }
 }
 
+/// The state that an answer is made from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Point {
+    /// The revision.
+    pub(super) revision: u64,
+    /// How long ago it was known to be the newest, if the database cannot be asked.
+    pub(super) age: Option<Duration>,
+}
+
+impl From<u64> for Point {
+    fn from(revision: u64) -> Self {
+        Self {
+            revision,
+            age: None,
+        }
+    }
+}
+
 /// An answer made from a revision.
-pub(super) fn at_revision(revision: u64, answer: impl IntoResponse) -> Response {
+pub(super) fn at_revision(point: impl Into<Point>, answer: impl IntoResponse) -> Response {
+    let Point { revision, age } = point.into();
     let mut response = answer.into_response();
-    response
-        .headers_mut()
-        .insert(CONFIG_REVISION, HeaderValue::from(revision));
+    let headers = response.headers_mut();
+    headers.insert(CONFIG_REVISION, HeaderValue::from(revision));
+    if let Some(age) = age {
+        headers.insert(CONFIG_STALE_SECONDS, HeaderValue::from(age.as_secs()));
+    }
     response
 }
 
 /// JSON made from a revision.
-pub(super) fn json_at<T: Serialize>(revision: u64, value: T) -> Response {
-    at_revision(revision, Json(value))
+pub(super) fn json_at<T: Serialize>(point: impl Into<Point>, value: T) -> Response {
+    at_revision(point, Json(value))
 }
 
 /// The value of a header as text.

@@ -49,14 +49,14 @@ pub(super) async fn get(
     PathOf(fleet): PathOf<String>,
     Query(Nothing {}): Query<Nothing>,
 ) -> Result {
-    let base = write::base(&state, &fleet).await?;
+    let base = write::base_for_reading(&state, &fleet).await?;
     let listeners = base
         .config
         .listeners
         .keys()
         .map(|name| order(&base.config, name))
         .collect();
-    Ok(json_at(base.revision, RouteOrder { listeners }))
+    Ok(json_at(&base, RouteOrder { listeners }))
 }
 
 fn order(config: &Config, listener: &str) -> ListenerOrder {

@@ -18,13 +18,13 @@ use super::etag::Etag;
 use super::filter::Filter;
 use super::precondition::Precondition;
 use super::problem::{FieldError, Problem, Result};
-use super::query::{Page, Saying, at_revision, json_at};
+use super::query::{Page, Point, Saying, at_revision, json_at};
 use super::write::{self, Base};
 
 pub(super) use self::handlers::{clusters, listeners, routes};
 
 async fn list<T: Resource>(state: &ApiState, fleet: &str, filter: &impl Filter<T>) -> Result {
-    let base = write::base(state, fleet).await?;
+    let base = write::base_for_reading(state, fleet).await?;
     let resources = T::set(&base.config).values();
     let wanted = resources.filter(|resource| filter.takes(resource));
     let page = Page::of(
@@ -33,7 +33,7 @@ async fn list<T: Resource>(state: &ApiState, fleet: &str, filter: &impl Filter<T
         |resource| resource.name(),
         |resource| T::clone(resource),
     )?;
-    Ok(json_at(base.revision, page))
+    Ok(json_at(&base, page))
 }
 
 async fn get<T: Resource>(
@@ -42,16 +42,16 @@ async fn get<T: Resource>(
     name: &str,
     precondition: &Precondition,
 ) -> Result {
-    let base = write::base(state, fleet).await?;
+    let base = write::base_for_reading(state, fleet).await?;
     let resource = existing::<T>(&base, name)?;
     let etag = Etag::of(&**resource);
     if precondition.has(&etag) {
         return Ok(at_revision(
-            base.revision,
+            &base,
             (StatusCode::NOT_MODIFIED, [(header::ETAG, etag.header())]),
         ));
     }
-    Ok(tagged(base.revision, resource))
+    Ok(tagged(&base, resource))
 }
 
 async fn put<T: Resource>(
@@ -152,11 +152,7 @@ fn unreadable(problems: Vec<ModelProblem>) -> Problem {
     Problem::invalid(problems.into_iter().map(FieldError::of_document).collect())
 }
 
-fn tagged<T: Resource>(revision: u64, resource: &Arc<T>) -> Response {
+fn tagged<T: Resource>(point: impl Into<Point>, resource: &Arc<T>) -> Response {
     let etag = Etag::of(&**resource);
-    (
-        [(header::ETAG, etag.header())],
-        json_at(revision, &**resource),
-    )
-        .into_response()
+    ([(header::ETAG, etag.header())], json_at(point, &**resource)).into_response()
 }

@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use xds::node::ClientClass;
 use xds::snapshot::Snapshot;
@@ -14,6 +15,7 @@ use crate::store::{Commit, StoreError};
 use super::ApiState;
 use super::limits;
 use super::problem::{FieldError, Kind, Problem, Result, code};
+use super::query::Point;
 
 /// Who writes, as long as nobody has to say who they are: the API is open on loopback only.
 const LOCAL: &str = "local";
@@ -28,6 +30,8 @@ pub(super) struct Base {
     pub(super) revision: u64,
     /// Its content.
     pub(super) config: Arc<Config>,
+    /// How long ago it was known to be the newest, if the database cannot be asked.
+    pub(super) age: Option<Duration>,
 }
 
 /// What came out of a write.
@@ -58,7 +62,31 @@ pub(super) async fn base_at(state: &ApiState, fleet: &str, revision: Option<u64>
     Ok(Base {
         revision,
         config: state.store.config_at(fleet, revision).await?,
+        age: None,
     })
+}
+
+/// The current state for a reader, from memory while the database is away.
+pub(super) async fn base_for_reading(state: &ApiState, fleet: &str) -> Result<Base> {
+    let problem = match base(state, fleet).await {
+        Err(problem) if problem.kind == Kind::StoreUnavailable => problem,
+        answer => return answer,
+    };
+    let remembered = state.store.remembered(fleet).ok_or(problem)?;
+    Ok(Base {
+        revision: remembered.revision,
+        config: remembered.config,
+        age: Some(remembered.at.elapsed()),
+    })
+}
+
+impl From<&Base> for Point {
+    fn from(base: &Base) -> Self {
+        Self {
+            revision: base.revision,
+            age: base.age,
+        }
+    }
 }
 
 /// Changes the slow lane of a fleet. `decide` makes the next config from the current one, or says why not; it runs

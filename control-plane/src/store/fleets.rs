@@ -13,7 +13,11 @@ type Row = (String, i64, i64, i64);
 impl SqlStore {
     pub(super) async fn read_fleets(&self) -> Result<Vec<Fleet>> {
         let rows: Vec<Row> = sqlx::query_as(ALL).fetch_all(&self.reader).await?;
-        Ok(rows.into_iter().map(fleet).collect())
+        let fleets: Vec<Fleet> = rows.into_iter().map(fleet).collect();
+        for fleet in &fleets {
+            self.note_read(&fleet.name);
+        }
+        Ok(fleets)
     }
 
     pub(super) async fn read_fleet(&self, name: &str) -> Result<Fleet> {
@@ -21,8 +25,9 @@ impl SqlStore {
             .bind(name)
             .fetch_optional(&self.reader)
             .await?;
-        row.map(fleet)
-            .ok_or_else(|| StoreError::NoSuchFleet(name.to_owned()))
+        let row = row.ok_or_else(|| StoreError::NoSuchFleet(name.to_owned()))?;
+        self.note_read(name);
+        Ok(fleet(row))
     }
 }
 

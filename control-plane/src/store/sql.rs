@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use async_trait::async_trait;
 use sqlx::migrate::Migrator;
@@ -17,7 +18,7 @@ use super::dialect::Dialect;
 use super::error::{OpenError, Result, StoreError};
 use super::lock::FileLock;
 use super::node_status::NodeStatus;
-use super::{Commit, Expected, Fleet, Revision, Store, listen};
+use super::{Commit, Expected, Fleet, Remembered, Revision, Store, listen};
 use crate::model::timestamp::Timestamp;
 use crate::model::{Config, Endpoints};
 use crate::plan::NodeCount;
@@ -38,6 +39,8 @@ pub struct SqlStore {
     hints: watch::Sender<u64>,
     /// The newest config read or written of each fleet. A revision never changes, so this is never wrong, only old.
     configs: Mutex<HashMap<String, (u64, Arc<Config>)>>,
+    /// When the row of each fleet was last read.
+    fleets_read: Mutex<HashMap<String, Instant>>,
     _listener: Option<AbortOnDropHandle<()>>,
     _lock: Option<FileLock>,
 }
@@ -98,6 +101,7 @@ impl SqlStore {
             reader,
             hints,
             configs: Mutex::default(),
+            fleets_read: Mutex::default(),
             _listener: listener,
             _lock: lock,
         }
@@ -147,6 +151,15 @@ impl SqlStore {
             .get(fleet)
             .filter(|(number, _)| *number == revision)
             .map(|(_, config)| config.clone())
+    }
+
+    /// Remembers that the database was asked for a fleet.
+    pub(super) fn note_read(&self, fleet: &str) {
+        let mut read = self
+            .fleets_read
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        read.insert(fleet.to_owned(), Instant::now());
     }
 
     /// Remembers the config of a revision, unless a newer one is.
@@ -233,6 +246,20 @@ impl Store for SqlStore {
 
     async fn heartbeat(&self, replica: &str) -> Result<()> {
         self.upsert_replica(replica).await
+    }
+
+    fn remembered(&self, fleet: &str) -> Option<Remembered> {
+        let configs = self.configs.lock().unwrap_or_else(PoisonError::into_inner);
+        let (revision, config) = configs.get(fleet)?.clone();
+        let read = self
+            .fleets_read
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        Some(Remembered {
+            revision,
+            config,
+            at: *read.get(fleet)?,
+        })
     }
 
     fn hints(&self) -> watch::Receiver<u64> {

@@ -2,6 +2,7 @@
 
 mod conditions;
 mod config;
+mod events;
 mod failures;
 mod history;
 mod lists;

@@ -1,9 +1,13 @@
 //! Whatever goes wrong is told as a problem document.
 
+use std::time::{Duration, Instant};
+
 use axum::body::{Body, Bytes};
+use control_plane::store::sql::Database;
+use e2e::postgres::Postgres;
 use serde_json::json;
 
-use super::{Api, CONFIG};
+use super::{Api, CONFIG, SHOP};
 
 #[tokio::test]
 async fn failures_of_the_framework_are_problems_too() {
@@ -183,5 +187,60 @@ async fn a_database_that_is_away_is_told_as_such_and_as_nothing_more() {
     assert!(
         metrics.contains(r#"signalbox_store_errors_total{kind="unavailable"} 2"#),
         "{metrics}"
+    );
+}
+
+#[tokio::test]
+async fn while_postgres_is_away_reads_go_on_and_writes_say_so_and_soon_after_it_is_back_all_is_well()
+ {
+    let mut postgres = Postgres::start().await.unwrap();
+    let database = Database::Postgres(postgres.database().unwrap());
+    let api = Api::on(database, tempfile::tempdir().unwrap()).await;
+    let headers = [("content-type", "application/yaml"), ("if-match", "*")];
+    api.send("PUT", CONFIG, &headers[..1], SHOP)
+        .await
+        .expect(200);
+    let before = api.get(CONFIG).await.expect(200);
+    postgres.kill().unwrap();
+    for path in [
+        CONFIG,
+        "/v1/fleets/default/routes",
+        "/v1/fleets/default/routes/hello",
+        "/v1/fleets/default/route-order",
+    ] {
+        let answer = api.get(path).await.expect(200);
+        assert_eq!(answer.header("config-revision"), "1");
+        answer
+            .header("config-stale-seconds")
+            .parse::<u64>()
+            .unwrap();
+    }
+    assert_eq!(api.get(CONFIG).await.text, before.text);
+    let began = Instant::now();
+    let answer = api.send("PUT", CONFIG, &headers, SHOP).await;
+    assert!(
+        began.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        began.elapsed()
+    );
+    assert_eq!(answer.header("retry-after"), "1");
+    answer.problem(503, "store-unavailable");
+    postgres.restart().await.unwrap();
+    let began = Instant::now();
+    let route = json!({"respond": {"status": 204}});
+    let path = "/v1/fleets/default/routes/new";
+    while api.put(path, &[], &route).await.status != 201 {
+        assert!(
+            began.elapsed() < Duration::from_secs(5),
+            "it does not recover"
+        );
+    }
+    let answer = api.get(CONFIG).await.expect(200);
+    assert_eq!(
+        (
+            answer.header("config-revision"),
+            answer.header("config-stale-seconds")
+        ),
+        ("2", "")
     );
 }

@@ -24,7 +24,6 @@ async fn lists_are_filtered_by_what_tells_their_items_apart() {
             vec!["products"],
         ),
         ("routes?listener=web&name_prefix=h", vec!["hello"]),
-        ("routes?listener=other", vec![]),
         (
             "clusters?name_prefix=catalog",
             vec!["catalog", "catalog-next"],

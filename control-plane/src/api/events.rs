@@ -1,0 +1,146 @@
+//! `/v1/events`: what happens to fleets, as server-sent events (WHATWG HTML, section 9.2).
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Extension;
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, HeaderName};
+use axum::response::IntoResponse;
+use axum::response::sse::{self, KeepAlive, Sse};
+use futures_util::{StreamExt as _, stream};
+use serde::Deserialize;
+use tokio_stream::wrappers::BroadcastStream;
+use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
+use utoipa::IntoParams;
+
+use crate::events::{Event, Feed, Kind as EventKind, committed_since};
+use crate::model::text;
+use crate::model::timestamp::Timestamp;
+
+use super::ApiState;
+use super::problem::{Kind, Problem, ProblemDocument, Result};
+use super::query::header_text;
+
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+/// How often something is sent that says nothing, so that all on the way know that the stream lives.
+const HEARTBEAT: Duration = Duration::from_secs(10);
+/// Commits of several fleets may be seen in another order than that of their times; so far back they are told again.
+const OVERLAP_MICROS: i64 = 2_000_000;
+
+/// Which events are asked for.
+#[derive(Clone, Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct EventsOf {
+    /// Only those of this fleet.
+    fleet: Option<String>,
+}
+
+/// Listen to what happens
+///
+/// A stream that does not end. The `event` field is the kind, `data` the event. With `Last-Event-ID` the revisions that
+/// were committed meanwhile come first; those of the last seconds before it may come twice. A listener that is too slow
+/// gets an event `lost` with the number of events that it has missed.
+#[utoipa::path(get, path = "/v1/events", operation_id = "stream_events", tag = "events",
+    params(EventsOf, ("Last-Event-ID" = Option<String>, Header, description = "The id of the last event that was received")),
+    responses(
+    (status = 200, description = "Events", body = Event, content_type = "text/event-stream"),
+    (status = "default", description = "A problem", body = ProblemDocument, content_type = "application/problem+json")
+))]
+pub(super) async fn get(
+    State(state): State<ApiState>,
+    Extension(feed): Extension<Arc<Feed>>,
+    Query(wanted): Query<EventsOf>,
+    headers: HeaderMap,
+) -> Result {
+    let fleets = fleets(&state, wanted.fleet.as_deref()).await?;
+    // First listen, then look back: what happens in between comes twice rather than never.
+    let live = BroadcastStream::new(feed.subscribe().await?);
+    let missed = missed(&state, &fleets, last_id(&headers)?).await?;
+    let told: HashMap<_, _> = missed
+        .iter()
+        .map(|event| (event.fleet.clone(), event.revision))
+        .collect();
+    let live = live.filter_map(move |event| {
+        let event = live_event(event, wanted.fleet.as_deref(), &told);
+        std::future::ready(event)
+    });
+    let missed = missed.into_iter().map(|event| write(&event));
+    let events = stream::iter(missed).chain(live).map(Ok::<_, Infallible>);
+    let events = events.take_until(state.shutdown.clone().cancelled_owned());
+    let keep_alive = KeepAlive::new().interval(HEARTBEAT);
+    Ok(Sse::new(events).keep_alive(keep_alive).into_response())
+}
+
+async fn fleets(state: &ApiState, wanted: Option<&str>) -> Result<Vec<String>> {
+    match wanted {
+        Some(name) if text::name(name).is_err() => Err(Problem::no_fleet(name)),
+        Some(name) => Ok(vec![state.store.fleet(name).await?.name]),
+        None => {
+            let fleets = state.store.fleets().await?.into_iter();
+            Ok(fleets.map(|fleet| fleet.name).collect())
+        }
+    }
+}
+
+/// Ids are times, in microseconds.
+fn last_id(headers: &HeaderMap) -> Result<Option<Timestamp>> {
+    let id = header_text(headers, &LAST_EVENT_ID).filter(|id| !id.is_empty());
+    let parsed = id.map(str::parse::<i64>).transpose();
+    let id = parsed.map_err(|_| {
+        Problem::new(
+            Kind::BadRequest,
+            "`Last-Event-ID` is not one that an event has had",
+        )
+    })?;
+    Ok(id.map(|id| Timestamp::from_micros(id.saturating_sub(OVERLAP_MICROS))))
+}
+
+async fn missed(
+    state: &ApiState,
+    fleets: &[String],
+    since: Option<Timestamp>,
+) -> Result<Vec<Event>> {
+    let mut missed = Vec::new();
+    if let Some(since) = since {
+        for fleet in fleets {
+            missed.extend(committed_since(&*state.store, fleet, since).await?);
+        }
+    }
+    missed.sort_by_key(|event| event.at);
+    Ok(missed)
+}
+
+/// An event as it is sent; `None` if it is not wanted, or was told when looking back.
+fn live_event(
+    event: std::result::Result<Arc<Event>, BroadcastStreamRecvError>,
+    wanted: Option<&str>,
+    told: &HashMap<String, Option<u64>>,
+) -> Option<sse::Event> {
+    match event {
+        Err(BroadcastStreamRecvError::Lagged(count)) => {
+            Some(sse::Event::default().event("lost").data(count.to_string()))
+        }
+        Ok(event) => {
+            let is_wanted = wanted.is_none_or(|fleet| event.fleet == fleet);
+            let was_told = event.kind == EventKind::RevisionCommitted
+                && told
+                    .get(&event.fleet)
+                    .is_some_and(|last| event.revision <= *last);
+            (is_wanted && !was_told).then(|| write(&event))
+        }
+    }
+}
+
+/// Only revisions have ids: they alone can be told again.
+fn write(event: &Event) -> sse::Event {
+    let data = serde_json::to_string(event).expect("an event is text and numbers");
+    let written = sse::Event::default().event(event.kind.as_str()).data(data);
+    match event.kind {
+        EventKind::RevisionCommitted => written.id(event.at.as_micros().to_string()),
+        _ => written,
+    }
+}

@@ -1,0 +1,267 @@
+//! What happens to fleets, as it happens. In: the store, read again and again while somebody listens. Out: events, to
+//! any number of listeners. Every replica reads the same rows, so all tell the same. A listener that is too slow loses
+//! events and is told how many; it costs nobody anything.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::sync::{Mutex, broadcast};
+use utoipa::ToSchema;
+
+use crate::model::timestamp::Timestamp;
+use crate::store::node_status::NodeStatus;
+use crate::store::{Revision, Store, StoreError};
+
+/// How often the store is read without a hint.
+const POLL: Duration = Duration::from_millis(500);
+/// So many events are kept for listeners that are behind.
+const BUFFER: usize = 1_024;
+/// So many rows are read in one statement.
+const PAGE: u32 = 1_000;
+
+/// Something that happened to a fleet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Event {
+    /// What happened.
+    pub kind: Kind,
+    /// The fleet.
+    pub fleet: String,
+    /// When, by the database's clock for revisions, by the reporting control plane's for nodes.
+    pub at: Timestamp,
+    /// The revision that was committed, acknowledged or refused.
+    pub revision: Option<u64>,
+    /// The node that it is about.
+    pub node: Option<String>,
+    /// Who committed, and what they say; or what the node says.
+    pub detail: String,
+}
+
+/// The kinds of events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// A revision was committed.
+    RevisionCommitted,
+    /// A node has connected.
+    NodeConnected,
+    /// A node is no longer connected.
+    NodeDisconnected,
+    /// A node has acknowledged a revision whole.
+    NodeAcknowledged,
+    /// A node has refused a revision.
+    NodeRefused,
+}
+
+impl Kind {
+    /// The name as it stands in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::RevisionCommitted => "revision-committed",
+            Self::NodeConnected => "node-connected",
+            Self::NodeDisconnected => "node-disconnected",
+            Self::NodeAcknowledged => "node-acknowledged",
+            Self::NodeRefused => "node-refused",
+        }
+    }
+}
+
+/// Reads the store while somebody listens.
+#[derive(Debug)]
+pub struct Feed {
+    store: Arc<dyn Store>,
+    events: broadcast::Sender<Arc<Event>>,
+    /// Whether the loop runs.
+    running: Mutex<bool>,
+}
+
+/// What was seen of the fleets when they were last read.
+#[derive(Debug, Default)]
+struct Seen(HashMap<String, SeenFleet>);
+
+#[derive(Debug, Default)]
+struct SeenFleet {
+    head: u64,
+    nodes: HashMap<String, NodeStatus>,
+}
+
+impl Feed {
+    /// A feed that nobody listens to yet.
+    pub fn new(store: Arc<dyn Store>) -> Arc<Self> {
+        Arc::new(Self {
+            store,
+            events: broadcast::Sender::new(BUFFER),
+            running: Mutex::new(false),
+        })
+    }
+
+    /// Listens to everything that happens from now on.
+    ///
+    /// # Errors
+    /// The store cannot be read, so there is no "now" yet.
+    pub async fn subscribe(
+        self: &Arc<Self>,
+    ) -> Result<broadcast::Receiver<Arc<Event>>, StoreError> {
+        let mut running = self.running.lock().await;
+        if !*running {
+            let mut seen = Seen::default();
+            seen.read(&*self.store).await?;
+            tokio::spawn(self.clone().run(seen));
+            *running = true;
+        }
+        Ok(self.events.subscribe())
+    }
+
+    async fn run(self: Arc<Self>, mut seen: Seen) {
+        let mut hints = self.store.hints();
+        loop {
+            tokio::select! {
+                _ = hints.changed() => {}
+                () = tokio::time::sleep(POLL) => {}
+            }
+            let mut running = self.running.lock().await;
+            if self.events.receiver_count() == 0 {
+                *running = false;
+                return;
+            }
+            drop(running);
+            match seen.read(&*self.store).await {
+                Ok(found) => found.into_iter().for_each(|event| {
+                    // Whoever has stopped listening misses nothing.
+                    let _ = self.events.send(Arc::new(event));
+                }),
+                Err(error) => tracing::warn!(%error, "events wait until the store can be read"),
+            }
+        }
+    }
+}
+
+impl Seen {
+    /// Reads the store, and says what is not as it was. A fleet that is seen for the first time has no past.
+    async fn read(&mut self, store: &dyn Store) -> Result<Vec<Event>, StoreError> {
+        let fleets = store.fleets().await?;
+        self.0
+            .retain(|name, _| fleets.iter().any(|fleet| fleet.name == *name));
+        let mut found = Vec::new();
+        for fleet in fleets {
+            let nodes = nodes(store, &fleet.name).await?;
+            let Some(seen) = self.0.get_mut(&fleet.name) else {
+                let head = fleet.head;
+                self.0.insert(fleet.name, SeenFleet { head, nodes });
+                continue;
+            };
+            let committed = revisions_after(store, &fleet.name, seen.head).await?;
+            seen.head = committed.last().map_or(seen.head, |last| last.number);
+            found.extend(
+                committed
+                    .iter()
+                    .map(|revision| committed_event(&fleet.name, revision)),
+            );
+            for (id, node) in &nodes {
+                found.extend(node_events(seen.nodes.get(id), node));
+            }
+            seen.nodes = nodes;
+        }
+        Ok(found)
+    }
+}
+
+async fn nodes(store: &dyn Store, fleet: &str) -> Result<HashMap<String, NodeStatus>, StoreError> {
+    let mut nodes = HashMap::new();
+    let mut after = String::new();
+    loop {
+        let page = store.nodes(fleet, &after, PAGE).await?;
+        let is_last = page.len() < PAGE as usize;
+        if let Some(last) = page.last() {
+            after.clone_from(&last.id);
+        }
+        nodes.extend(page.into_iter().map(|node| (node.id.clone(), node)));
+        if is_last {
+            return Ok(nodes);
+        }
+    }
+}
+
+/// The revisions after one, oldest first; of more than [`PAGE`] the newest.
+async fn revisions_after(
+    store: &dyn Store,
+    fleet: &str,
+    number: u64,
+) -> Result<Vec<Revision>, StoreError> {
+    let mut found = store.revisions(fleet, None, 1).await?;
+    if found
+        .first()
+        .is_some_and(|newest| newest.number > number + 1)
+    {
+        found = store.revisions(fleet, None, PAGE).await?;
+    }
+    found.retain(|revision| revision.number > number);
+    found.reverse();
+    Ok(found)
+}
+
+/// The event of a revision.
+pub fn committed_event(fleet: &str, revision: &Revision) -> Event {
+    let Revision {
+        author, message, ..
+    } = revision;
+    Event {
+        kind: Kind::RevisionCommitted,
+        fleet: fleet.to_owned(),
+        at: revision.created_at,
+        revision: Some(revision.number),
+        node: None,
+        detail: format!("{author}: {message}")
+            .trim_end_matches(": ")
+            .to_owned(),
+    }
+}
+
+/// The revisions that were committed after a time, oldest first; the newest [`PAGE`] at most.
+///
+/// # Errors
+/// The store cannot be read.
+pub async fn committed_since(
+    store: &dyn Store,
+    fleet: &str,
+    since: Timestamp,
+) -> Result<Vec<Event>, StoreError> {
+    let mut revisions = store.revisions(fleet, None, PAGE).await?;
+    revisions.retain(|revision| revision.created_at > since);
+    let oldest_first = revisions.iter().rev();
+    Ok(oldest_first
+        .map(|revision| committed_event(fleet, revision))
+        .collect())
+}
+
+/// What happened to a node between two readings, in the order in which it must have happened.
+fn node_events(before: Option<&NodeStatus>, now: &NodeStatus) -> Vec<Event> {
+    let event = |kind, revision, detail: &str| Event {
+        kind,
+        fleet: now.fleet.clone(),
+        at: now.updated_at,
+        revision,
+        node: Some(now.id.clone()),
+        detail: detail.to_owned(),
+    };
+    let was_connected = before.is_some_and(|before| before.connected);
+    let again = before.is_some_and(|before| before.connected_at != now.connected_at);
+    let acked = before.and_then(|before| before.acked_revision);
+    let refused = before.and_then(|before| before.refused.as_ref());
+    let mut found = Vec::new();
+    if now.connected && (!was_connected || again) {
+        found.push(event(Kind::NodeConnected, None, &now.user_agent));
+    }
+    if now.acked_revision.is_some() && now.acked_revision != acked {
+        found.push(event(Kind::NodeAcknowledged, now.acked_revision, ""));
+    }
+    if let Some(refusal) = now.refused.as_ref().filter(|now| Some(*now) != refused) {
+        let revision = Some(refusal.revision);
+        found.push(event(Kind::NodeRefused, revision, &refusal.message));
+    }
+    if was_connected && !now.connected {
+        found.push(event(Kind::NodeDisconnected, None, ""));
+    }
+    found
+}

@@ -1,0 +1,182 @@
+//! The stream of events.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, BodyDataStream};
+use control_plane::model::timestamp::Timestamp;
+use control_plane::store::node_status::{NodeStatus, Refusal};
+use futures_util::StreamExt as _;
+use http::Request;
+use serde_json::{Value, json};
+use tower::ServiceExt as _;
+
+use super::Api;
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// A listener, and what has come of the event that is not whole yet.
+struct Listener {
+    body: BodyDataStream,
+    rest: String,
+}
+
+impl Listener {
+    async fn start(api: &Api, query: &str, last: Option<&str>) -> Self {
+        let mut request = Request::get(format!("/v1/events{query}"));
+        if let Some(last) = last {
+            request = request.header("last-event-id", last);
+        }
+        let request = request.body(Body::empty()).unwrap();
+        let response = api.router.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        Self {
+            body: response.into_body().into_data_stream(),
+            rest: String::new(),
+        }
+    }
+
+    /// The fields of the next event.
+    async fn next(&mut self) -> BTreeMap<String, String> {
+        loop {
+            if let Some((event, rest)) = self.rest.split_once("\n\n") {
+                let fields = event.lines().filter_map(|line| line.split_once(": "));
+                let fields = fields.map(|(name, value)| (name.to_owned(), value.to_owned()));
+                let fields: BTreeMap<_, _> = fields.collect();
+                self.rest = rest.to_owned();
+                if fields.contains_key("data") {
+                    return fields;
+                }
+                continue;
+            }
+            let chunk = tokio::time::timeout(SOON, self.body.next()).await.unwrap();
+            let chunk = chunk.expect("the stream goes on").unwrap();
+            self.rest.push_str(std::str::from_utf8(&chunk).unwrap());
+        }
+    }
+
+    async fn next_data(&mut self) -> Value {
+        serde_json::from_str(&self.next().await["data"]).unwrap()
+    }
+}
+
+fn node(acked: Option<u64>, refused: Option<u64>, connected: bool) -> NodeStatus {
+    NodeStatus {
+        fleet: "default".into(),
+        id: "edge".into(),
+        replica: "r1".into(),
+        connected,
+        class: "envoy".into(),
+        user_agent: "envoy".into(),
+        zone: String::new(),
+        labels: BTreeMap::new(),
+        connected_at: Timestamp::from_micros(0),
+        sent_revision: None,
+        acked_revision: acked,
+        live_revision: None,
+        staged_revision: None,
+        refused: refused.map(|revision| Refusal {
+            revision,
+            type_url: "t".into(),
+            message: "no such cluster".into(),
+            at: Timestamp::from_micros(0),
+        }),
+        updated_at: Timestamp::from_micros(0),
+    }
+}
+
+async fn put_route(api: &Api, name: &str) {
+    let path = format!("/v1/fleets/default/routes/{name}?message=why");
+    api.put(&path, &[], &json!({"respond": {"status": 200}}))
+        .await
+        .expect(201);
+}
+
+#[tokio::test]
+async fn commits_and_nodes_are_told_to_every_listener() {
+    let api = Api::new().await;
+    let mut listeners = [
+        Listener::start(&api, "", None).await,
+        Listener::start(&api, "?fleet=default", None).await,
+    ];
+    put_route(&api, "a").await;
+    for listener in &mut listeners {
+        let event = listener.next().await;
+        assert_eq!(event["event"], "revision-committed");
+        assert!(event["id"].parse::<i64>().unwrap() > 0);
+        let data: Value = serde_json::from_str(&event["data"]).unwrap();
+        assert_eq!(
+            (&data["fleet"], &data["revision"], &data["detail"]),
+            (&json!("default"), &json!(1), &json!("local: why"))
+        );
+    }
+    api.store.heartbeat("r1").await.unwrap();
+    for (status, kinds) in [
+        (node(None, None, true), vec!["node-connected"]),
+        (node(Some(1), None, true), vec!["node-acknowledged"]),
+        (
+            node(Some(1), Some(2), false),
+            vec!["node-refused", "node-disconnected"],
+        ),
+    ] {
+        api.store.write_nodes("r1", &[status]).await.unwrap();
+        for listener in &mut listeners {
+            for kind in &kinds {
+                let data = listener.next_data().await;
+                assert_eq!(
+                    (&data["kind"], &data["node"]),
+                    (&json!(kind), &json!("edge"))
+                );
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_listener_that_comes_back_is_told_what_it_has_missed_once() {
+    let api = Api::new().await;
+    let mut listener = Listener::start(&api, "", None).await;
+    put_route(&api, "a").await;
+    let id = listener.next().await["id"].clone();
+    drop(listener);
+    put_route(&api, "b").await;
+    put_route(&api, "c").await;
+    let mut listener = Listener::start(&api, "", Some(&id)).await;
+    put_route(&api, "d").await;
+    let mut revisions = Vec::new();
+    while revisions.last() != Some(&4) {
+        revisions.push(listener.next_data().await["revision"].as_u64().unwrap());
+    }
+    // The last one before it left is told again, as it is of the last seconds.
+    assert_eq!(revisions, [1, 2, 3, 4]);
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_the_process() {
+    let api = Arc::new(Api::new().await);
+    let mut listener = Listener::start(&api, "", None).await;
+    api.shutdown.cancel();
+    assert!(
+        tokio::time::timeout(SOON, listener.body.next())
+            .await
+            .unwrap()
+            .is_none()
+    );
+}
+
+#[tokio::test]
+async fn what_cannot_be_listened_to_is_said_at_once() {
+    let api = Api::new().await;
+    api.get("/v1/events?fleet=nope")
+        .await
+        .problem(404, "not-found");
+    api.get("/v1/events?fleets=default")
+        .await
+        .problem(400, "bad-request");
+    let last = [("last-event-id", "x")];
+    api.send("GET", "/v1/events", &last, "")
+        .await
+        .problem(400, "bad-request");
+}
