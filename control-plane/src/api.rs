@@ -12,6 +12,7 @@ mod limits;
 mod precondition;
 mod problem;
 mod query;
+mod turns;
 mod verbs;
 mod write;
 
@@ -49,6 +50,7 @@ use crate::store::Store;
 
 use self::openapi::{ApiDoc, Document};
 use self::slow_lane::{clusters, listeners, routes as route_resources};
+pub use self::turns::Turns;
 
 /// Largest body of a request: 8 MiB.
 const BODY_MAX: usize = 8 * 1024 * 1024;
@@ -64,6 +66,8 @@ pub struct ApiState {
     pub snapshots: Arc<Snapshots>,
     /// The counters.
     pub metrics: Arc<Metrics>,
+    /// Who writes to which fleet now.
+    pub turns: Turns,
     /// Cancelled when the process is about to end: it is then no longer ready.
     pub shutdown: CancellationToken,
 }

@@ -12,7 +12,7 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 
 use crate::ads::{AdsService, StreamContext};
-use crate::api::{self, ApiState};
+use crate::api::{self, ApiState, Turns};
 use crate::metrics::Metrics;
 use crate::nodes::Nodes;
 use crate::reconciler::Reconciler;
@@ -76,6 +76,7 @@ impl App {
             admin,
             ApiState {
                 store: store.clone(),
+                turns: Turns::default(),
                 snapshots,
                 metrics,
                 shutdown: shutdown.clone(),

@@ -43,6 +43,7 @@ async fn a_handler_that_panics_is_a_problem_that_tells_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let database = Database::Sqlite(folder.path().join("signalbox.db"));
     let state = ApiState {
+        turns: Turns::default(),
         store: Arc::new(SqlStore::open(&database).await.unwrap()),
         snapshots: Arc::default(),
         metrics: Arc::default(),

@@ -98,6 +98,7 @@ pub(super) async fn write(
     decide: impl Fn(&Base) -> Result<Config> + Send + Sync,
     place: &Place<'_>,
 ) -> Result<Outcome> {
+    let _turn = state.turns.wait(fleet).await;
     for _ in 0..TRIES {
         let base = base(state, fleet).await?;
         let next = decide(&base)?;

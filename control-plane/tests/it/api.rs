@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use control_plane::api::{ApiState, router};
+use control_plane::api::{ApiState, Turns, router};
 use control_plane::metrics::Metrics;
 use control_plane::reconciler::Reconciler;
 use control_plane::snapshots::Snapshots;
@@ -57,6 +57,7 @@ impl Api {
         let shutdown = CancellationToken::new();
         let snapshots = Arc::new(Snapshots::default());
         let state = ApiState {
+            turns: Turns::default(),
             store: store.clone(),
             snapshots: snapshots.clone(),
             metrics: Arc::new(Metrics::default()),
