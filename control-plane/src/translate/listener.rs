@@ -7,9 +7,7 @@ use envoy_types::pb::envoy::extensions::filters::http::router::v3::Router;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3 as hcm;
 use envoy_types::pb::google::protobuf;
 use envoy_types::util::pack_any;
-use hcm::http_connection_manager::{
-    PathWithEscapedSlashesAction, RouteSpecifier, UpgradeConfig,
-};
+use hcm::http_connection_manager::{PathWithEscapedSlashesAction, RouteSpecifier, UpgradeConfig};
 
 use crate::model::Listener;
 

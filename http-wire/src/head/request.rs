@@ -271,7 +271,11 @@ mod tests {
             asked(v11, &[websocket, connection, ("upgrade", b"other")]).as_deref(),
             Some(&b"WebSocket,other"[..])
         );
-        for nothing in [&[websocket][..], &[connection], &[connection, ("upgrade", b"h2C")]] {
+        for nothing in [
+            &[websocket][..],
+            &[connection],
+            &[connection, ("upgrade", b"h2C")],
+        ] {
             assert_eq!(asked(v11, nothing), None);
         }
         assert_eq!(asked(Version::Http10, &[connection, websocket]), None);

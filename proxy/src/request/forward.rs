@@ -50,7 +50,10 @@ pub(super) async fn send(
     if heads.response.status() == 101 {
         // The exchange has seen that it is the protocol which was asked for.
         let protocol = heads.request.upgrade().unwrap_or_default();
-        heads.response.fields_mut().append(FieldId::Upgrade, protocol)?;
+        heads
+            .response
+            .fields_mut()
+            .append(FieldId::Upgrade, protocol)?;
         let tunnel = Tunnel::new(exchange.into_tunnel(), in_flight);
         return Ok(Content::Switched(Box::new(tunnel)));
     }

@@ -64,7 +64,12 @@ impl Tunnel {
     /// Carries bytes until both sides have ended, one of them fails, or nothing moves for the time that the route allows
     /// for pauses. `first` came from the client before it knew. The route's timeout ended with the 101 (Envoy's
     /// `RouteAction.timeout` on upgrades; its stream idle timeout goes on).
-    pub(crate) async fn carry(mut self, mut client: TcpStream, first: &[u8], downstream: &Downstream) {
+    pub(crate) async fn carry(
+        mut self,
+        mut client: TcpStream,
+        first: &[u8],
+        downstream: &Downstream,
+    ) {
         downstream.begin_tunnel();
         self.upstream.begin_with(first);
         match poll_fn(|cx| self.step(&mut client, downstream, cx)).await {

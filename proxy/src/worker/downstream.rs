@@ -130,7 +130,9 @@ impl Downstream {
     /// Whether it came in at an address. A tunnel has no more requests to give up and belongs nowhere.
     pub(super) fn came_in_at(&self, address: &SocketAddr) -> bool {
         let place = self.place.borrow();
-        place.as_ref().is_some_and(|place| place.address == *address)
+        place
+            .as_ref()
+            .is_some_and(|place| place.address == *address)
     }
 
     /// The client's address.

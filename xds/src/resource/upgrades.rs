@@ -52,7 +52,8 @@ fn level<C>(
         for (index, config) in configs.into_iter().enumerate() {
             check.at(index, |check| {
                 let (protocol, enabled) = read(check, config);
-                let is_known = |(known, _): &(Box<str>, bool)| known.eq_ignore_ascii_case(&protocol);
+                let is_known =
+                    |(known, _): &(Box<str>, bool)| known.eq_ignore_ascii_case(&protocol);
                 let is_twice = protocols.iter().any(is_known);
                 check_protocol(check, &protocol, is_twice);
                 let is_allowed = enabled.is_none_or(|enabled| enabled.value);
@@ -74,7 +75,10 @@ fn check_protocol(check: &mut Check, protocol: &str, is_twice: bool) {
             Code::Invalid,
             format!("{protocol:?} cannot stand in a header field"),
         )
-    } else if NEVER.iter().any(|never| never.eq_ignore_ascii_case(protocol)) {
+    } else if NEVER
+        .iter()
+        .any(|never| never.eq_ignore_ascii_case(protocol))
+    {
         (
             Code::Unsupported,
             format!("upgrades to {protocol} are not supported"),

@@ -45,7 +45,10 @@ mod tests {
 
     #[test]
     fn the_route_decides_and_then_the_listener() {
-        let (yes, no) = (level(&[("websocket", true)]), level(&[("websocket", false)]));
+        let (yes, no) = (
+            level(&[("websocket", true)]),
+            level(&[("websocket", false)]),
+        );
         let nothing = Upgrades::default();
         let allowed = |listener, route| Upgrades::allowed(listener, route, b"WebSocket");
         assert!(allowed(&yes, None) && allowed(&yes, Some(&nothing)));
