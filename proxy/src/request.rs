@@ -96,9 +96,8 @@ async fn handle(
         call.downstream,
         &call.listener.served.listener.http,
     )?;
-    let way = find_way(call, heads);
-    tunnel::check(call, way.as_ref().ok(), heads)?;
-    let mut way = way?;
+    let mut way = find_way(call, heads)?;
+    tunnel::check(call, &way, heads)?;
     let content = match &way.route.action {
         Action::Respond(direct) => local::direct(direct, heads),
         Action::Redirect(redirect) => redirect::answer(redirect, way.route, heads)?,

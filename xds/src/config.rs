@@ -37,11 +37,11 @@ pub struct ServedListener {
 }
 
 impl ServedListener {
-    /// Whether a request may switch to a protocol; `route` is its route if it has one.
-    pub fn allows_upgrade(&self, route: Option<&Route>, protocol: &[u8]) -> bool {
-        let by_route = match route.map(|route| &route.action) {
-            Some(Action::Forward(forward)) => forward.upgrades.as_deref(),
-            _ => None,
+    /// Whether a request to one of its routes may switch to a protocol.
+    pub fn allows_upgrade(&self, route: &Route, protocol: &[u8]) -> bool {
+        let by_route = match &route.action {
+            Action::Forward(forward) => forward.upgrades.as_deref(),
+            Action::Redirect(_) | Action::Respond(_) => None,
         };
         Upgrades::allowed(&self.listener.http.upgrades, by_route, protocol)
     }

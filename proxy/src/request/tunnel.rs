@@ -18,14 +18,13 @@ use super::in_flight::InFlight;
 use super::{Call, Way};
 
 /// Refuses a request to switch that neither its route nor the listener allows, with 403 and the end of the connection: what
-/// comes next on it may be of that protocol. `way` is `None` if no route takes the request. As Envoy
-/// (`ConnectionManagerImpl::ActiveStream::decodeHeaders`, "upgrade_failed").
-pub(super) fn check(call: &Call<'_>, way: Option<&Way<'_>>, heads: &Pair) -> Result<(), Failure> {
+/// comes next on it may be of that protocol. As Envoy (`ConnectionManagerImpl::ActiveStream::decodeHeaders`,
+/// "upgrade_failed").
+pub(super) fn check(call: &Call<'_>, way: &Way<'_>, heads: &Pair) -> Result<(), Failure> {
     let Some(protocol) = heads.request.upgrade() else {
         return Ok(());
     };
-    let route = way.map(|way| way.route);
-    if call.listener.served.allows_upgrade(route, protocol) {
+    if call.listener.served.allows_upgrade(way.route, protocol) {
         Ok(())
     } else {
         Err(Failure::of(Cause::UpgradeRefused))

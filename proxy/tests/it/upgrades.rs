@@ -16,7 +16,7 @@ use crate::support::config::{
 use crate::support::http::{Message, read_head};
 use crate::support::proxy::free_place;
 use crate::support::upstream::nobody;
-use crate::support::{Client, PATIENCE, Proxy, Upstream};
+use crate::support::{Client, PATIENCE, Pace, Proxy, Upstream};
 
 const ASK: &str = "GET /chat HTTP/1.1\r\nhost: a\r\nconnection: keep-alive, Upgrade\r\n\
     upgrade: WebSocket\r\nsec-websocket-key: k\r\n\r\n";
@@ -270,15 +270,16 @@ fn the_routes_timeout_ends_with_the_switch_and_pauses_stay_limited() {
     let upstream = Upstream::scripted(|_, mut stream| {
         agree(&stream, b"");
         // Slower than the route's timeout as a whole, never slower than its pauses.
+        let mut pace = Pace::every(Duration::from_millis(200));
         for _ in 0..5 {
-            thread::sleep(Duration::from_millis(200));
+            pace.wait();
             stream.write_all(b".").unwrap();
         }
         let _ = stream.read_to_end(&mut Vec::new());
     });
     let proxy = serving(
         &upstream,
-        json!({"timeout": "0.3s", "idle_timeout": "0.6s"}),
+        json!({"timeout": "0.3s", "idle_timeout": "1.5s"}),
     );
     let mut client = proxy.connect();
     switch(&mut client);
