@@ -298,7 +298,7 @@ impl Interest {
 fn eds_name(body: &Body) -> Option<&Arc<str>> {
     match &body.as_cluster()?.discovery {
         Discovery::Eds(name) => Some(name),
-        Discovery::Static(_) => None,
+        Discovery::Static(_) | Discovery::Dns(_) => None,
     }
 }
 
