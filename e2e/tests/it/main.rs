@@ -10,6 +10,7 @@ mod bytes_per_change;
 mod foreign_steps;
 mod invalid_config;
 mod large;
+mod names;
 mod propagation;
 mod replicas;
 mod restart;
