@@ -45,7 +45,8 @@ fn cluster(kind: &str, port: u16) -> Value {
 }
 
 fn resources(listen: u16, cluster: Value) -> [Value; 3] {
-    let route = json!({"match": {"prefix": "/"}, "route": {"cluster": "catalog"}});
+    let action = json!({"cluster": "catalog", "auto_host_rewrite": true});
+    let route = json!({"match": {"prefix": "/"}, "route": action});
     [listener(listen), cluster, route_configuration(route)]
 }
 
@@ -122,6 +123,10 @@ async fn requests_go_where_the_name_points_and_no_failed_lookup_takes_an_address
     // Live means looked up: the first request finds an endpoint.
     assert_eq!(answering(ours).await?, ["one".to_owned()].into());
     wait_for_answers_of(envoys, &["one"]).await?;
+    for address in [ours, envoys] {
+        let answer = client::send(address, Request::get("/")).await?;
+        assert_eq!(answer.json()?["headers"]["host"], NAME);
+    }
     let connections = one.connections();
 
     names.set(NAME, &["127.0.0.2", "127.0.0.1"]);

@@ -115,6 +115,11 @@ impl LiveCluster {
         &self.endpoints[position]
     }
 
+    /// The name of an endpoint, if it has one.
+    pub(crate) fn hostname(&self, position: usize) -> Option<&str> {
+        endpoints_of(&self.served)[position].hostname.as_deref()
+    }
+
     /// Chooses the endpoint for the next request of a worker; gives its position.
     pub(crate) fn pick(&self, worker: usize) -> Option<usize> {
         let active = |position: usize| self.endpoints[position].active.of(worker).get();
@@ -170,6 +175,7 @@ mod tests {
         let name: Arc<str> = "a".into();
         let endpoint = |port: &u16| Endpoint {
             address: SocketAddr::from(([127, 0, 0, 1], *port)),
+            hostname: None,
             weight: 1,
             zone: "".into(),
             health: HealthStatus::Healthy,

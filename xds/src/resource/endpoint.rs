@@ -32,6 +32,8 @@ pub struct ClusterLoadAssignment {
 pub struct Endpoint<A = SocketAddr> {
     /// Where it is reached.
     pub address: A,
+    /// Its name, if it has one: what routes may send as the host.
+    pub hostname: Option<Arc<str>>,
     /// Its share against the others, at least 1.
     pub weight: u32,
     /// The zone it is in; empty if not stated.
@@ -56,6 +58,7 @@ impl<A> Endpoint<A> {
     pub(super) fn at<B>(&self, address: B) -> Endpoint<B> {
         Endpoint {
             address,
+            hostname: self.hostname.clone(),
             weight: self.weight,
             zone: self.zone.clone(),
             health: self.health,
@@ -219,7 +222,7 @@ fn convert_endpoint<A>(
             HealthStatus::Unhealthy
         }
     };
-    let address = match host_identifier {
+    let found = match host_identifier {
         Some(HostIdentifier::Endpoint(endpoint)) => check.at("endpoint", |check| {
             convert_address(check, endpoint, address)
         }),
@@ -236,8 +239,10 @@ fn convert_endpoint<A>(
             None
         }
     };
+    let (address, hostname) = found?;
     Some(Endpoint {
-        address: address?,
+        address,
+        hostname,
         weight,
         zone: zone.clone(),
         health,
@@ -248,16 +253,24 @@ fn convert_address<A>(
     check: &mut Check,
     message: EndpointMessage,
     read: &impl Fn(&mut Check, Option<core::Address>) -> Option<A>,
-) -> Option<A> {
+) -> Option<(A, Option<Arc<str>>)> {
     let EndpointMessage {
         address,
         health_check_config,
-        // Read by host rewriting and health checks alone, and those are refused.
-        hostname: _,
+        hostname,
         additional_addresses,
         // A name for people.
         observability_name: _,
     } = message;
     refuse_if_set!(check, health_check_config, additional_addresses);
-    check.at("address", |check| read(check, address))
+    if !hostname.bytes().all(value::is_authority) {
+        check.problem_at(
+            "hostname",
+            Code::Invalid,
+            format!("{hostname:?} is not a host, with or without a port"),
+        );
+    }
+    let hostname = Some(hostname).filter(|hostname| !hostname.is_empty());
+    let address = check.at("address", |check| read(check, address))?;
+    Some((address, hostname.map(Into::into)))
 }

@@ -115,6 +115,11 @@ fn source_field(source: &ConfigSourceSpecifier) -> &'static str {
     }
 }
 
+/// What may stand in a host with a port.
+pub(super) fn is_authority(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~:[]".contains(&byte)
+}
+
 /// An IP address with a port; names are refused, as Envoy does ("malformed IP address").
 pub(super) fn socket_address(check: &mut Check, message: Option<Address>) -> Option<SocketAddr> {
     let ip = |check: &mut Check, text: &str| {

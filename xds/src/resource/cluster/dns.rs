@@ -1,6 +1,7 @@
 //! Endpoints by name: what a cluster of type `STRICT_DNS` or `LOGICAL_DNS` says of them, and the endpoints that come of the
 //! answers. Looking names up is the proxy's business. Envoy: "Service discovery", and the `dns_*` fields of `Cluster`.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -103,6 +104,15 @@ pub enum Family {
     All,
 }
 
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(f),
+            Self::Name(query) => f.write_str(&query.name),
+        }
+    }
+}
+
 impl Dns {
     /// Reads what stands in `load_assignment`.
     pub(super) fn convert(
@@ -112,7 +122,7 @@ impl Dns {
         load_assignment: Option<ClusterLoadAssignmentMessage>,
     ) -> Self {
         let host = |check: &mut Check, text: &str| convert_host(check, text, lookup);
-        let (_, endpoints) = check.at("load_assignment", |check| {
+        let (_, mut endpoints) = check.at("load_assignment", |check| {
             let message = load_assignment.unwrap_or_default();
             let read = endpoint::convert_list(check, message, |check, address| {
                 value::host_and_port(check, address, host)
@@ -126,6 +136,10 @@ impl Dns {
             }
             read
         });
+        for endpoint in &mut endpoints {
+            let name = || endpoint.address.0.to_string().into();
+            endpoint.hostname.get_or_insert_with(name);
+        }
         Self {
             kind,
             endpoints: endpoints.into(),
@@ -362,6 +376,7 @@ mod tests {
         let mut check = Check::new(crate::type_url::ResourceType::Cluster, "c");
         let endpoint = |host: &&str| Endpoint {
             address: (convert_host(&mut check, host, LOOKUP).unwrap(), 80),
+            hostname: None,
             weight: 3,
             zone: "z".into(),
             health: HealthStatus::Healthy,

@@ -17,7 +17,6 @@ pub(super) const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ("Router.dynamic_stats", NAME),
     // What only filters and load balancers read that are refused themselves.
     ("Cluster.metadata", UNREAD),
-    ("Endpoint.hostname", UNREAD),
     ("FilterChain.metadata", UNREAD),
     ("LbEndpoint.metadata", UNREAD),
     ("Listener.metadata", UNREAD),
