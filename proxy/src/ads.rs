@@ -3,12 +3,14 @@
 //! live: that is for `delivery` to decide.
 //!
 //! - `addresses`: two listeners at one address, pure.
+//! - `clusters`: route tables that must not name unknown clusters, pure.
 //! - `state`: requests and responses as a state machine, pure.
 //! - `session`: targets and reports.
 //! - `wire`: the stream in the variant that was chosen.
 //! - `stream`: connects, backs off, reads and writes.
 
 mod addresses;
+mod clusters;
 mod session;
 mod state;
 mod stream;
