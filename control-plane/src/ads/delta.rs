@@ -219,7 +219,7 @@ impl DeltaState {
             };
             match &cluster.discovery {
                 Discovery::Eds(service) if subscription.covers(service) => held.ask(service),
-                Discovery::Eds(_) | Discovery::Static(_) => {}
+                Discovery::Eds(_) | Discovery::Static(_) | Discovery::Dns(_) => {}
             }
         }
     }

@@ -1,7 +1,7 @@
-//! Cluster → `envoy.config.cluster.v3.Cluster`: STATIC with its endpoints inside, or EDS over the same stream.
+//! Cluster → `envoy.config.cluster.v3.Cluster`: STATIC with its endpoints inside, EDS over the same stream, or STRICT_DNS.
 
 use envoy_types::pb::envoy::config::cluster::v3::cluster::{
-    ClusterDiscoveryType, DiscoveryType, EdsClusterConfig, LbPolicy,
+    ClusterDiscoveryType, DiscoveryType, DnsLookupFamily, EdsClusterConfig, LbPolicy,
 };
 use envoy_types::pb::envoy::config::cluster::v3::{self as cluster_v3};
 
@@ -17,6 +17,9 @@ pub(super) fn translate(cluster: &Cluster) -> cluster_v3::Cluster {
             ..Default::default()
         };
         (DiscoveryType::Eds, None, Some(eds))
+    } else if let Some(dns) = &cluster.dns {
+        let named = endpoint::named(&cluster.name, &dns.host, dns.port);
+        (DiscoveryType::StrictDns, Some(named), None)
     } else {
         let endpoints = cluster.endpoints.as_deref().unwrap_or_default();
         (
@@ -30,6 +33,11 @@ pub(super) fn translate(cluster: &Cluster) -> cluster_v3::Cluster {
         cluster_discovery_type: Some(ClusterDiscoveryType::Type(discovery as i32)),
         load_assignment,
         eds_cluster_config,
+        dns_lookup_family: match discovery {
+            // Envoy's own default asks for IPv6 first, and takes it where nothing but loopback has it.
+            DiscoveryType::StrictDns => DnsLookupFamily::V4Preferred as i32,
+            _ => 0,
+        },
         lb_policy: lb_policy(cluster.load_balancing) as i32,
         connect_timeout: cluster.connect_timeout.map(value::duration),
         ..Default::default()

@@ -20,6 +20,7 @@ fn vocabulary(listener: u16, upstream: u16) -> Value {
             {"name": "least", "discovery": "api", "load_balancing": "least_request"},
             {"name": "random", "endpoints": [here(upstream)], "load_balancing": "random"},
             {"name": "empty", "endpoints": []},
+            {"name": "named", "dns": {"host": "localhost", "port": upstream}},
         ],
         "routes": [
             {"name": "root", "match": {"path": {"prefix": "/root"}}, "forward": {"cluster": "robin"},

@@ -11,6 +11,7 @@ mod foreign_steps;
 mod invalid_config;
 mod kills;
 mod large;
+mod names;
 mod propagation;
 mod replicas;
 mod restart;
