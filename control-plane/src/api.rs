@@ -3,14 +3,17 @@
 //!
 //! Every failure is an `application/problem+json` (`problem`), also those of the framework (`finish`).
 
+mod by;
 mod document;
 mod etag;
 mod finish;
+mod guard;
 mod precondition;
 mod problem;
 mod query;
 mod write;
 
+mod audit;
 mod config;
 mod endpoints;
 mod fleets;
@@ -20,6 +23,7 @@ mod process;
 mod revisions;
 mod route_order;
 mod slow_lane;
+mod tokens;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,6 +42,7 @@ use crate::metrics::Metrics;
 use crate::snapshots::Snapshots;
 use crate::store::Store;
 
+pub use self::guard::Access;
 use self::openapi::{ApiDoc, Document};
 use self::slow_lane::{clusters, listeners, routes as route_resources};
 
@@ -53,6 +58,8 @@ pub struct ApiState {
     pub store: Arc<dyn Store>,
     /// What clients are served now.
     pub snapshots: Arc<Snapshots>,
+    /// Who is let in.
+    pub access: Access,
     /// The counters.
     pub metrics: Arc<Metrics>,
     /// Cancelled when the process is about to end: it is then no longer ready.
@@ -79,6 +86,7 @@ fn with_layers(
             REQUEST_TIME,
         ))
         .layer(CatchPanicLayer::new())
+        .layer(middleware::from_fn_with_state(state.clone(), guard::guard))
         .layer(middleware::from_fn_with_state(
             state.clone(),
             finish::finish,
@@ -90,7 +98,7 @@ fn with_layers(
 fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::with_openapi(ApiDoc::openapi())
         .routes(routes!(fleets::list))
-        .routes(routes!(fleets::get))
+        .routes(routes!(fleets::get, fleets::put, fleets::delete))
         .routes(routes!(config::get, config::put))
         .routes(routes!(listeners::list))
         .routes(routes!(listeners::get, listeners::put, listeners::delete))
@@ -109,6 +117,9 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(revisions::get))
         .routes(routes!(nodes::list))
         .routes(routes!(nodes::get))
+        .routes(routes!(tokens::list, tokens::create))
+        .routes(routes!(tokens::get, tokens::revoke))
+        .routes(routes!(audit::list))
         .routes(routes!(openapi::get))
         .routes(routes!(process::healthz))
         .routes(routes!(process::readyz))

@@ -14,6 +14,7 @@ use crate::model::{
 use crate::store::{Expected, StoreError};
 
 use super::ApiState;
+use super::by;
 use super::document::Body;
 use super::etag::Etag;
 use super::precondition::Precondition;
@@ -111,6 +112,7 @@ pub(super) async fn put(
     text::name(&cluster)
         .map_err(|detail| Problem::new(Kind::BadRequest, format!("{cluster:?}: {detail}")))?;
     let endpoints = read(&body)?;
+    let asked = by::current();
     for _ in 0..TRIES {
         let base = write::base(&state, &fleet).await?;
         if base
@@ -131,7 +133,7 @@ pub(super) async fn put(
         };
         match state
             .store
-            .put_endpoints(&fleet, &cluster, &endpoints, expected)
+            .put_endpoints(&fleet, &cluster, &endpoints, expected, asked.by())
             .await
         {
             Ok(()) if stored.is_some() => {
@@ -167,6 +169,7 @@ pub(super) async fn delete(
     Query(Nothing {}): Query<Nothing>,
     precondition: Precondition,
 ) -> Result {
+    let asked = by::current();
     for _ in 0..TRIES {
         let base = write::base(&state, &fleet).await?;
         let stored = stored(&state, &fleet, &cluster)
@@ -187,7 +190,7 @@ pub(super) async fn delete(
         };
         match state
             .store
-            .delete_endpoints(&fleet, &cluster, expected)
+            .delete_endpoints(&fleet, &cluster, expected, asked.by())
             .await
         {
             Ok(()) => return Ok(at_revision(base.revision, StatusCode::NO_CONTENT)),

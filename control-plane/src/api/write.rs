@@ -12,10 +12,8 @@ use crate::revision::{Change, Draft, Validated, Verb};
 use crate::store::{Commit, StoreError};
 
 use super::ApiState;
+use super::by;
 use super::problem::{FieldError, Kind, Problem, Result, code};
-
-/// Who writes, as long as nobody has to say who they are: the API is open on loopback only.
-const LOCAL: &str = "local";
 
 /// How often a write is tried. Each time somebody else's write has succeeded, so there is progress.
 const TRIES: u32 = 16;
@@ -59,6 +57,7 @@ pub(super) async fn write(
     decide: impl Fn(&Base) -> Result<Config> + Send + Sync,
     place: &Place<'_>,
 ) -> Result<Outcome> {
+    let asked = by::current();
     for _ in 0..TRIES {
         let base = base(state, fleet).await?;
         let next = decide(&base)?;
@@ -72,7 +71,7 @@ pub(super) async fn write(
         let commit = Commit {
             fleet,
             base: base.revision,
-            author: LOCAL,
+            by: asked.by(),
             message,
             config: &validated,
         };

@@ -1,5 +1,6 @@
 //! The admin API: the real router over a fresh real database.
 
+mod access;
 mod conditions;
 mod config;
 mod failures;
@@ -9,7 +10,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use control_plane::api::{ApiState, router};
+use control_plane::api::{Access, ApiState, router};
 use control_plane::metrics::Metrics;
 use control_plane::store::Store;
 use control_plane::store::sql::{Database, SqlStore};
@@ -38,12 +39,17 @@ struct Answer {
 
 impl Api {
     async fn new() -> Self {
+        Self::with_access(Access::on_loopback).await
+    }
+
+    async fn with_access(access: impl FnOnce(Arc<dyn Store>) -> Access) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let database = Database::Sqlite(folder.path().join("signalbox.db"));
         let store: Arc<dyn Store> = Arc::new(SqlStore::open(&database).await.unwrap());
         let shutdown = CancellationToken::new();
         let state = ApiState {
             store: store.clone(),
+            access: access(store.clone()),
             snapshots: Arc::default(),
             metrics: Arc::new(Metrics::default()),
             shutdown: shutdown.clone(),
