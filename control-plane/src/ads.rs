@@ -23,6 +23,7 @@ use tonic::body::Body;
 use tonic::server::{Grpc, NamedService, StreamingService};
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::admission::Admitted;
 use crate::metrics::Metrics;
 use crate::nodes::Nodes;
 use crate::reconciler::Reconciler;
@@ -105,9 +106,15 @@ impl StreamingService<DeltaDiscoveryRequest> for DeltaMethod {
     fn call(&mut self, request: Request<Streaming<DeltaDiscoveryRequest>>) -> Self::Future {
         let context = self.0.clone();
         Box::pin(async move {
+            let admitted = Admitted::of(request.extensions())?;
             // One response waits at most: a slow client gets the newest state when it can take it, not a queue.
             let (responses, receiver) = mpsc::channel(1);
-            tokio::spawn(stream::run(context, request.into_inner(), responses));
+            tokio::spawn(stream::run(
+                context,
+                admitted,
+                request.into_inner(),
+                responses,
+            ));
             Ok(Response::new(ReceiverStream::new(receiver)))
         })
     }

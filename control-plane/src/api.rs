@@ -3,11 +3,13 @@
 //!
 //! Every failure is an `application/problem+json` (`problem`), also those of the framework (`finish`).
 
+mod by;
 mod document;
 mod dry_run;
 mod etag;
 mod filter;
 mod finish;
+mod guard;
 mod limits;
 mod precondition;
 mod problem;
@@ -16,6 +18,7 @@ mod turns;
 mod verbs;
 mod write;
 
+mod audit;
 mod config;
 mod endpoints;
 mod events;
@@ -28,6 +31,7 @@ mod process;
 mod revisions;
 mod route_order;
 mod slow_lane;
+mod tokens;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,6 +52,7 @@ use crate::metrics::Metrics;
 use crate::snapshots::Snapshots;
 use crate::store::Store;
 
+pub use self::guard::Access;
 use self::openapi::{ApiDoc, Document};
 use self::slow_lane::{clusters, listeners, routes as route_resources};
 pub use self::turns::Turns;
@@ -64,6 +69,8 @@ pub struct ApiState {
     pub store: Arc<dyn Store>,
     /// What clients are served now.
     pub snapshots: Arc<Snapshots>,
+    /// Who is let in.
+    pub access: Access,
     /// The counters.
     pub metrics: Arc<Metrics>,
     /// Who writes to which fleet now.
@@ -93,6 +100,7 @@ fn with_layers(
             REQUEST_TIME,
         ))
         .layer(CatchPanicLayer::new())
+        .layer(middleware::from_fn_with_state(state.clone(), guard::guard))
         .layer(middleware::from_fn_with_state(
             state.clone(),
             finish::finish,
@@ -106,7 +114,7 @@ fn with_layers(
 fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::with_openapi(ApiDoc::openapi())
         .routes(routes!(fleets::list))
-        .routes(routes!(fleets::get))
+        .routes(routes!(fleets::get, fleets::put, fleets::delete))
         .routes(routes!(config::get, config::put))
         .routes(routes!(listeners::list))
         .routes(routes!(
@@ -147,6 +155,9 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(nodes::get))
         .routes(routes!(node_config::get))
         .routes(routes!(events::get))
+        .routes(routes!(tokens::list, tokens::create))
+        .routes(routes!(tokens::get, tokens::revoke))
+        .routes(routes!(audit::list))
         .routes(routes!(openapi::get))
         .routes(routes!(process::healthz))
         .routes(routes!(process::readyz))

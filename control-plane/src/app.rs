@@ -8,11 +8,11 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
-use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 
+use crate::admission::Admission;
 use crate::ads::{AdsService, StreamContext};
-use crate::api::{self, ApiState, Turns};
+use crate::api::{self, Access, ApiState, Turns};
 use crate::metrics::Metrics;
 use crate::nodes::Nodes;
 use crate::reconciler::Reconciler;
@@ -21,6 +21,8 @@ use crate::settings::Settings;
 use crate::snapshots::Snapshots;
 use crate::store::Store;
 use crate::store::sql::{Database, SqlStore};
+use crate::tls::{Incoming, Protocol, Tls, TlsFiles};
+use crate::tokens::Tokens;
 
 /// How long requests that run may take to end once the process is told to.
 const GRACE: Duration = Duration::from_secs(5);
@@ -46,7 +48,10 @@ impl App {
     /// Settings that are unsafe, a database that cannot be opened, a port that is taken.
     pub async fn start(settings: &Settings) -> anyhow::Result<Self> {
         settings.check()?;
+        let admin_tls = load(settings.admin_tls(), Protocol::Http1)?;
+        let xds_tls = load(settings.xds_tls(), Protocol::Http2)?;
         let store: Arc<dyn Store> = Arc::new(SqlStore::open(&database(settings)?).await?);
+        let tokens = tokens(settings, &store).await?;
         let admin = bind("admin", settings.admin).await?;
         let xds = bind("xds", settings.xds).await?;
         let addresses = (admin.local_addr()?, xds.local_addr()?);
@@ -68,15 +73,32 @@ impl App {
             control_plane: replica,
         });
         let session = SessionService::new(reconciler.clone(), snapshots.clone(), nodes.clone());
+        let access = if settings.admin_asks() {
+            Access::by_token(tokens.clone())
+        } else {
+            Access::for_local(tokens.clone(), settings.admin.ip())
+        };
+        let admission = Admission::new(tokens.clone(), settings.xds_asks());
         let mut tasks = JoinSet::new();
+        for tls in [&admin_tls, &xds_tls].into_iter().flatten() {
+            tasks.spawn(running(tls.clone().follow(shutdown.clone())));
+        }
+        tasks.spawn(running(tokens.run(shutdown.clone())));
         tasks.spawn(running(reconciler.run(shutdown.clone())));
         tasks.spawn(running(nodes.run(store.clone(), shutdown.clone())));
-        tasks.spawn(serve_xds(xds, ads, session, shutdown.clone()));
+        tasks.spawn(serve_xds(
+            Incoming::new(xds, xds_tls)?,
+            admission,
+            ads,
+            session,
+            shutdown.clone(),
+        ));
         tasks.spawn(serve_admin(
-            admin,
+            Incoming::new(admin, admin_tls)?,
             ApiState {
                 store: store.clone(),
                 turns: Turns::default(),
+                access,
                 snapshots,
                 metrics,
                 shutdown: shutdown.clone(),
@@ -125,7 +147,7 @@ impl App {
     }
 }
 
-async fn serve_admin(listener: TcpListener, state: ApiState) -> anyhow::Result<()> {
+async fn serve_admin(listener: Incoming, state: ApiState) -> anyhow::Result<()> {
     let shutdown = state.shutdown.clone();
     axum::serve(listener, api::router(state))
         .with_graceful_shutdown(shutdown.cancelled_owned())
@@ -135,7 +157,8 @@ async fn serve_admin(listener: TcpListener, state: ApiState) -> anyhow::Result<(
 
 /// Streams of proxies never end by themselves, so they are not waited for: their clients come back elsewhere.
 async fn serve_xds(
-    listener: TcpListener,
+    incoming: Incoming,
+    admission: Admission,
     ads: AdsService,
     session: SessionService,
     shutdown: CancellationToken,
@@ -143,10 +166,10 @@ async fn serve_xds(
     let server = tonic::transport::Server::builder()
         .http2_keepalive_interval(Some(KEEP_ALIVE.0))
         .http2_keepalive_timeout(Some(KEEP_ALIVE.1))
-        .tcp_nodelay(true)
+        .layer(admission)
         .add_service(ads)
         .add_service(session.into_server())
-        .serve_with_incoming(TcpListenerStream::new(listener));
+        .serve_with_incoming(incoming);
     shutdown.run_until_cancelled(server).await.transpose()?;
     Ok(())
 }
@@ -154,6 +177,22 @@ async fn serve_xds(
 async fn running(part: impl Future<Output = ()>) -> anyhow::Result<()> {
     part.await;
     Ok(())
+}
+
+/// The tokens there are, with a first one if they are asked for.
+async fn tokens(settings: &Settings, store: &Arc<dyn Store>) -> anyhow::Result<Arc<Tokens>> {
+    let tokens = Tokens::new(store.clone());
+    tokens.refresh().await?;
+    if settings.admin_asks() || settings.xds_asks() {
+        let given = settings.bootstrap_token.as_deref();
+        tokens.bootstrap(given, &settings.data_dir).await?;
+    }
+    Ok(tokens)
+}
+
+fn load(files: Option<TlsFiles>, protocol: Protocol) -> anyhow::Result<Option<Arc<Tls>>> {
+    let loaded = files.map(|files| Tls::load(files, protocol)).transpose();
+    loaded.context("--tls-cert, --tls-key, --xds-client-ca")
 }
 
 fn database(settings: &Settings) -> anyhow::Result<Database> {

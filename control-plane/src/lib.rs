@@ -8,6 +8,9 @@
 //!
 //! A module uses only modules listed above it; `app` alone knows all.
 
+// Connections, plain or by TLS.
+pub mod tls;
+
 // What a process is told at start, and what it counts.
 pub mod metrics;
 pub mod settings;
@@ -16,6 +19,9 @@ pub mod settings;
 pub mod model;
 pub mod translate;
 
+// Who may do what.
+pub mod access;
+
 // What may be stored, what it would change, and where it is stored.
 pub mod revision;
 
@@ -23,6 +29,11 @@ pub mod explain;
 pub mod plan;
 
 pub mod store;
+
+// Who it is that asks.
+pub mod tokens;
+
+pub mod admission;
 
 // What clients are served, and what they say to it.
 pub mod nodes;

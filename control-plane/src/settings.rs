@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use crate::tls::TlsFiles;
+
 /// The settings of `signalbox serve`.
 #[derive(Args, Clone, Debug)]
 pub struct Settings {
@@ -41,8 +43,44 @@ pub struct Settings {
         hide_env_values = true
     )]
     pub database: Option<String>,
-    /// Listen on other addresses than loopback although nothing is encrypted and nobody is asked who they are: for
-    /// networks that do both below.
+    /// Ask for tokens on loopback too, where nobody is asked otherwise. On other addresses they are always asked for.
+    #[arg(long, env = "SIGNALBOX_REQUIRE_TOKEN")]
+    pub require_token: bool,
+    /// The secret of the first admin token, 32 characters or more; one is drawn and written to DIR/admin-token if tokens
+    /// are asked for, there is none yet, and this is not given.
+    #[arg(
+        long,
+        value_name = "SECRET",
+        env = "SIGNALBOX_BOOTSTRAP_TOKEN",
+        hide_env_values = true
+    )]
+    pub bootstrap_token: Option<String>,
+    /// The certificate of both ports, with those that lead to its root: PEM. Read again when it changes.
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "tls_key",
+        env = "SIGNALBOX_TLS_CERT"
+    )]
+    pub tls_cert: Option<PathBuf>,
+    /// The private key of the certificate: PEM.
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "tls_cert",
+        env = "SIGNALBOX_TLS_KEY"
+    )]
+    pub tls_key: Option<PathBuf>,
+    /// Roots of the certificates that proxies must show: PEM. With it they need no join token; one that is sent still says
+    /// for which fleet.
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "tls_cert",
+        env = "SIGNALBOX_XDS_CLIENT_CA"
+    )]
+    pub xds_client_ca: Option<PathBuf>,
+    /// Listen on other addresses than loopback although nothing is encrypted: for networks that encrypt below.
     #[arg(long, env = "SIGNALBOX_PLAINTEXT")]
     pub plaintext: bool,
     /// How log lines look. What is logged is chosen with RUST_LOG.
@@ -64,8 +102,8 @@ pub enum LogFormat {
 pub enum SettingsError {
     /// A port would be open to others.
     #[error(
-        "--{port} {address} is not a loopback address: whoever reaches it could read and change everything, since \
-         there are neither tokens nor TLS yet. Use a loopback address, or say --plaintext if the network protects it"
+        "--{port} {address} is not a loopback address, and tokens would cross the network for everybody to read. Give \
+         --tls-cert and --tls-key, or say --plaintext if the network encrypts"
     )]
     Exposed {
         /// The option.
@@ -79,14 +117,43 @@ impl Settings {
     /// Refuses what would be unsafe.
     ///
     /// # Errors
-    /// An address that others can reach, without `--plaintext`.
+    /// An address that others can reach, without TLS and without `--plaintext`.
     pub fn check(&self) -> Result<(), SettingsError> {
-        let exposed = |address: &SocketAddr| !address.ip().is_loopback() && !self.plaintext;
+        let encrypted = self.tls_cert.is_some() || self.plaintext;
+        let exposed = |address: &SocketAddr| !address.ip().is_loopback() && !encrypted;
         let ports = [("admin", self.admin), ("xds", self.xds)];
         match ports.into_iter().find(|(_, address)| exposed(address)) {
             Some((port, address)) => Err(SettingsError::Exposed { port, address }),
             None => Ok(()),
         }
+    }
+
+    /// Whether the admin API asks everybody for a token.
+    pub fn admin_asks(&self) -> bool {
+        self.require_token || !self.admin.ip().is_loopback()
+    }
+
+    /// Whether proxies are asked for a join token. Those that show a certificate are not.
+    pub fn xds_asks(&self) -> bool {
+        let open = self.xds.ip().is_loopback() && !self.require_token;
+        !open && self.xds_client_ca.is_none()
+    }
+
+    /// The files of the admin port's TLS, if it has any.
+    pub fn admin_tls(&self) -> Option<TlsFiles> {
+        Some(TlsFiles {
+            cert: self.tls_cert.clone()?,
+            key: self.tls_key.clone()?,
+            client_ca: None,
+        })
+    }
+
+    /// The files of the xDS port's TLS, if it has any.
+    pub fn xds_tls(&self) -> Option<TlsFiles> {
+        Some(TlsFiles {
+            client_ca: self.xds_client_ca.clone(),
+            ..self.admin_tls()?
+        })
     }
 }
 
@@ -117,5 +184,43 @@ mod tests {
                 .contains("--xds 0.0.0.0:18000 is not a loopback address")
         );
         assert_eq!(check(&["--xds", "0.0.0.0:18000", "--plaintext"]), Ok(()));
+        let tls = ["--tls-cert", "c.pem", "--tls-key", "k.pem"];
+        assert_eq!(
+            check(&[&["--xds", "0.0.0.0:18000"], &tls[..]].concat()),
+            Ok(())
+        );
+    }
+
+    #[test]
+    fn tokens_are_asked_for_wherever_others_can_reach_a_port() {
+        let asks = |options: &[&str]| {
+            let line = Line::try_parse_from([&["signalbox"], options].concat()).unwrap();
+            (line.settings.admin_asks(), line.settings.xds_asks())
+        };
+        assert_eq!(asks(&[]), (false, false));
+        assert_eq!(asks(&["--require-token"]), (true, true));
+        assert_eq!(
+            asks(&["--admin", "0.0.0.0:1", "--plaintext"]),
+            (true, false)
+        );
+        assert_eq!(asks(&["--xds", "0.0.0.0:1", "--plaintext"]), (false, true));
+        let certificates = [
+            "--require-token",
+            "--tls-cert=c",
+            "--tls-key=k",
+            "--xds-client-ca=r",
+        ];
+        assert_eq!(asks(&certificates), (true, false));
+    }
+
+    #[test]
+    fn a_certificate_needs_its_key() {
+        for options in [
+            &["signalbox", "--tls-cert", "c"][..],
+            &["signalbox", "--tls-key", "k"],
+            &["signalbox", "--xds-client-ca", "r"],
+        ] {
+            assert!(Line::try_parse_from(options).is_err(), "{options:?}");
+        }
     }
 }

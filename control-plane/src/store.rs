@@ -2,26 +2,32 @@
 //! methods; [`sql::SqlStore`] implements it for SQLite and PostgreSQL. SQL stands in this folder alone.
 //! Not here: what may be stored (`revision` decides), and when it is read again (the reconciler does).
 
+pub mod audit;
 pub mod error;
 pub mod node_status;
 pub mod sql;
+pub mod token;
 
 mod database;
 mod dialect;
 mod endpoints;
 mod fleets;
+mod leases;
 mod listen;
 mod lock;
 mod nodes;
 mod revisions;
+mod tokens;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
+use utoipa::ToSchema;
 
 use crate::model::canonical::Hash;
 use crate::model::timestamp::Timestamp;
@@ -30,8 +36,10 @@ use crate::plan::NodeCount;
 use crate::revision::Validated;
 use crate::translate::FastLane;
 
+use self::audit::{AuditQuery, AuditRow};
 pub use self::error::{Result, StoreError};
 use self::node_status::NodeStatus;
+use self::token::{NewToken, Token};
 
 /// A set of proxies that serve the same config.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +52,29 @@ pub struct Fleet {
     pub change_seq: u64,
     /// When it was created.
     pub created_at: Timestamp,
+    /// What operators say of it.
+    pub settings: FleetSettings,
+}
+
+/// What operators say of a fleet.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FleetSettings {
+    /// A sentence for people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    /// Words to find it by.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// Who writes: every write leaves an audit row with it, in its own transaction.
+#[derive(Clone, Copy, Debug)]
+pub struct By<'a> {
+    /// The actor's name.
+    pub actor: &'a str,
+    /// The request that asks.
+    pub request_id: &'a str,
 }
 
 /// An immutable state of a fleet's slow lane.
@@ -69,7 +100,7 @@ pub struct Commit<'a> {
     /// The head that it was made from.
     pub base: u64,
     /// Who commits.
-    pub author: &'a str,
+    pub by: By<'a>,
     /// What the author says of it.
     pub message: &'a str,
     /// The content.
@@ -105,6 +136,22 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// One fleet.
     async fn fleet(&self, name: &str) -> Result<Fleet>;
 
+    /// Creates a fleet, if there is none of that name. One that was deleted goes on counting its revisions.
+    async fn create_fleet(&self, name: &str, settings: &FleetSettings, by: By<'_>)
+    -> Result<Fleet>;
+
+    /// Changes what is said of a fleet, if that is still what the caller expects.
+    async fn change_fleet(
+        &self,
+        name: &str,
+        settings: &FleetSettings,
+        expected: &FleetSettings,
+        by: By<'_>,
+    ) -> Result<()>;
+
+    /// Deletes a fleet that has no resources, no endpoints and no connected nodes.
+    async fn delete_fleet(&self, name: &str, by: By<'_>) -> Result<()>;
+
     /// The slow lane at a revision; revision 0 is empty.
     async fn config_at(&self, fleet: &str, revision: u64) -> Result<Arc<Config>>;
 
@@ -135,10 +182,17 @@ pub trait Store: fmt::Debug + Send + Sync {
         cluster: &str,
         endpoints: &Endpoints,
         expected: Expected,
+        by: By<'_>,
     ) -> Result<()>;
 
     /// Deletes the endpoints of a cluster.
-    async fn delete_endpoints(&self, fleet: &str, cluster: &str, expected: Expected) -> Result<()>;
+    async fn delete_endpoints(
+        &self,
+        fleet: &str,
+        cluster: &str,
+        expected: Expected,
+        by: By<'_>,
+    ) -> Result<()>;
 
     /// Writes what a replica knows of its nodes; each node stands in the list once. Nobody is told.
     async fn write_nodes(&self, replica: &str, nodes: &[NodeStatus]) -> Result<()>;
@@ -158,6 +212,26 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// The newest state of a fleet's slow lane that this process knows of, for those who cannot wait until the
     /// database is back.
     fn remembered(&self, fleet: &str) -> Option<Remembered>;
+    /// All tokens there ever were, from the oldest.
+    async fn tokens(&self) -> Result<Vec<Token>>;
+
+    /// Grows whenever a token is made or revoked.
+    async fn token_seq(&self) -> Result<u64>;
+
+    /// Stores a token, if no token that is not revoked has its name.
+    async fn create_token(&self, token: &NewToken, by: By<'_>) -> Result<Token>;
+
+    /// Revokes a token, for ever.
+    async fn revoke_token(&self, id: &str, by: By<'_>) -> Result<Token>;
+
+    /// The audit trail, from the newest.
+    async fn audit(&self, asked: &AuditQuery) -> Result<Vec<AuditRow>>;
+
+    /// Takes a lease or keeps it: whether `holder` has it for so long from now, by the database's clock.
+    async fn take_lease(&self, name: &str, holder: &str, lasts: Duration) -> Result<bool>;
+
+    /// Gives a lease back, if `holder` has it.
+    async fn release_lease(&self, name: &str, holder: &str) -> Result<()>;
 
     /// Changes when something may have changed: after every write here, and when another replica says so. A hint;
     /// [`Fleet::change_seq`] is the truth.

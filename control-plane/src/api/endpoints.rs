@@ -15,6 +15,7 @@ use crate::model::{
 use crate::store::{Expected, StoreError};
 
 use super::ApiState;
+use super::by;
 use super::document::{Body, MergePatch};
 use super::etag::Etag;
 use super::filter::ByName;
@@ -159,6 +160,7 @@ async fn write(
     (fleet, cluster): (&str, &str),
     decide: impl Fn(Option<&Endpoints>) -> Result<Endpoints>,
 ) -> Result {
+    let asked = by::current();
     for _ in 0..TRIES {
         let base = write::base(state, fleet).await?;
         let taker = base.config.get::<Cluster>(cluster);
@@ -175,7 +177,9 @@ async fn write(
             head: Some(base.revision),
             hash: stored.as_ref().map(hash),
         };
-        let written = state.store.put_endpoints(fleet, cluster, &next, expected);
+        let written = state
+            .store
+            .put_endpoints(fleet, cluster, &next, expected, asked.by());
         match written.await {
             Ok(()) if stored.is_some() => return Ok(at_revision(base.revision, tagged(&next))),
             Ok(()) => return Ok(at_revision(base.revision, created(fleet, cluster, &next))),
@@ -203,6 +207,7 @@ pub(super) async fn delete(
     Query(Nothing {}): Query<Nothing>,
     precondition: Precondition,
 ) -> Result {
+    let asked = by::current();
     for _ in 0..TRIES {
         let base = write::base(&state, &fleet).await?;
         let stored = stored(&state, &fleet, &cluster)
@@ -223,7 +228,7 @@ pub(super) async fn delete(
         };
         match state
             .store
-            .delete_endpoints(&fleet, &cluster, expected)
+            .delete_endpoints(&fleet, &cluster, expected, asked.by())
             .await
         {
             Ok(()) => return Ok(at_revision(base.revision, StatusCode::NO_CONTENT)),

@@ -13,6 +13,7 @@ use uuid::Uuid;
 use crate::metrics::{ApiRequest, StoreFailure};
 
 use super::ApiState;
+use super::by::RequestId;
 use super::problem::{Kind, Problem};
 use super::verbs;
 
@@ -26,12 +27,15 @@ pub(super) async fn finish(
     State(state): State<ApiState>,
     route: Option<MatchedPath>,
     OriginalUri(uri): OriginalUri,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
     let began = Instant::now();
     let request_id = Uuid::now_v7().to_string();
     let (method, path) = (request.method().clone(), uri.path().to_owned());
+    request
+        .extensions_mut()
+        .insert(RequestId(request_id.clone()));
     let mut response = next.run(request).await;
     if response.status().is_client_error() || response.status().is_server_error() {
         response = fail(&state, response, path.clone(), request_id.clone()).await;

@@ -1,16 +1,35 @@
-//! `/v1/fleets`: which fleets there are, and how far each is.
+//! `/v1/fleets[/{fleet}]`: which fleets there are, how far each is, and what is said of them.
+
+use std::collections::BTreeMap;
 
 use axum::extract::{Query, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::model::document;
+use crate::model::problem::Code;
 use crate::model::timestamp::Timestamp;
-use crate::store;
+use crate::store::{self, FleetSettings, StoreError};
 
 use super::ApiState;
+use super::by;
+use super::document::Body;
+use super::etag::Etag;
 use super::filter::ByName;
-use super::problem::{ProblemDocument, Result};
+use super::precondition::Precondition;
+use super::problem::{FieldError, Problem, ProblemDocument, Result, code};
 use super::query::{Nothing, Page, PathOf, json_at};
+
+/// Longest description, in bytes.
+const DESCRIPTION_MAX: usize = 1_000;
+/// Most labels, and longest key and value of one, in bytes.
+const LABELS_MAX: usize = 64;
+const LABEL_MAX: usize = 253;
+
+/// How often a write is tried while others write the same.
+const TRIES: u32 = 16;
 
 /// A set of proxies that serve the same config.
 #[derive(Debug, Serialize, ToSchema)]
@@ -22,6 +41,10 @@ pub(super) struct Fleet {
     revision: u64,
     /// When it was created.
     created_at: Timestamp,
+    /// A sentence for people; may be empty.
+    description: String,
+    /// Words to find it by.
+    labels: BTreeMap<String, String>,
 }
 
 impl From<store::Fleet> for Fleet {
@@ -30,6 +53,8 @@ impl From<store::Fleet> for Fleet {
             name: fleet.name,
             revision: fleet.head,
             created_at: fleet.created_at,
+            description: fleet.settings.description,
+            labels: fleet.settings.labels,
         }
     }
 }
@@ -43,15 +68,17 @@ pub(super) async fn list(
     State(state): State<ApiState>,
     Query(filter): Query<ByName>,
 ) -> Result<axum::Json<Page<Fleet>>> {
+    let asked = by::current();
     let fleets = state.store.fleets().await?.into_iter();
-    let wanted = fleets.filter(|fleet| filter.takes_name(&fleet.name));
+    let wanted = fleets
+        .filter(|fleet| filter.takes_name(&fleet.name) && asked.actor.fleets.contain(&fleet.name));
     Page::of(&filter.paging(), wanted, |fleet| &fleet.name, Fleet::from).map(axum::Json)
 }
 
 /// Read a fleet
 #[utoipa::path(get, path = "/v1/fleets/{fleet}", operation_id = "get_fleet", tag = "fleets",
     params(("fleet" = String, Path, description = "The fleet")), responses(
-    (status = 200, description = "The fleet", body = Fleet),
+    (status = 200, description = "The fleet; the ETag is that of its settings", body = Fleet),
     (status = "default", description = "A problem", body = ProblemDocument, content_type = "application/problem+json")
 ))]
 pub(super) async fn get(
@@ -59,6 +86,142 @@ pub(super) async fn get(
     PathOf(name): PathOf<String>,
     Query(Nothing {}): Query<Nothing>,
 ) -> Result {
+    Ok(tagged(state.store.fleet(&name).await?))
+}
+
+/// Create a fleet, or change its settings
+#[utoipa::path(put, path = "/v1/fleets/{fleet}", operation_id = "put_fleet", tag = "fleets",
+    params(
+        ("fleet" = String, Path, description = "The fleet"),
+        ("If-Match" = Option<String>, Header, description = "The ETag of what is changed, or `*`; needed if it exists"),
+        ("If-None-Match" = Option<String>, Header, description = "`*`: create only")
+    ),
+    request_body(content((FleetSettings = "application/json"), (FleetSettings = "application/yaml"))),
+    responses(
+    (status = 200, description = "Its settings are changed, or were so already", body = Fleet),
+    (status = 201, description = "It is created", body = Fleet),
+    (status = "default", description = "A problem", body = ProblemDocument, content_type = "application/problem+json")
+))]
+pub(super) async fn put(
+    State(state): State<ApiState>,
+    PathOf(name): PathOf<String>,
+    Query(Nothing {}): Query<Nothing>,
+    precondition: Precondition,
+    Body(body): Body,
+) -> Result {
+    let settings = read(&body)?;
+    let asked = by::current();
+    for _ in 0..TRIES {
+        let current = match state.store.fleet(&name).await {
+            Ok(fleet) => Some(fleet),
+            Err(StoreError::NoSuchFleet(_)) => None,
+            Err(error) => return Err(error.into()),
+        };
+        precondition.check_write(current.as_ref().map(etag).as_ref())?;
+        let Some(mut fleet) = current else {
+            match state.store.create_fleet(&name, &settings, asked.by()).await {
+                Ok(fleet) => return Ok(created(fleet)),
+                Err(StoreError::Exists(_)) => continue,
+                Err(error) => return Err(error.into()),
+            }
+        };
+        if fleet.settings == settings {
+            return Ok(tagged(fleet));
+        }
+        let expected = &fleet.settings;
+        let change = state
+            .store
+            .change_fleet(&name, &settings, expected, asked.by());
+        match change.await {
+            Ok(()) => {
+                fleet.settings = settings;
+                return Ok(tagged(fleet));
+            }
+            Err(StoreError::Moved | StoreError::NoSuchFleet(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(StoreError::Moved.into())
+}
+
+/// Delete a fleet that is empty
+///
+/// It has no resources, no endpoints and no connected nodes. Its revisions stay in the store: a fleet that is created
+/// under the same name goes on counting.
+#[utoipa::path(delete, path = "/v1/fleets/{fleet}", operation_id = "delete_fleet", tag = "fleets",
+    params(
+        ("fleet" = String, Path, description = "The fleet"),
+        ("If-Match" = Option<String>, Header, description = "The ETag of its settings, or `*`")
+    ),
+    responses(
+    (status = 204, description = "It is gone"),
+    (status = "default", description = "A problem", body = ProblemDocument, content_type = "application/problem+json")
+))]
+pub(super) async fn delete(
+    State(state): State<ApiState>,
+    PathOf(name): PathOf<String>,
+    Query(Nothing {}): Query<Nothing>,
+    precondition: Precondition,
+) -> Result<StatusCode> {
     let fleet = state.store.fleet(&name).await?;
-    Ok(json_at(fleet.head, Fleet::from(fleet)))
+    precondition.check_write(Some(&etag(&fleet)))?;
+    state.store.delete_fleet(&name, by::current().by()).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn read(body: &serde_json::Value) -> Result<FleetSettings> {
+    let settings: FleetSettings = document::decode(body, "").map_err(|problems| {
+        Problem::invalid(problems.into_iter().map(FieldError::of_document).collect())
+    })?;
+    let mut errors = Vec::new();
+    let mut wrong = |pointer: &str, detail: &str| {
+        errors.push(FieldError {
+            pointer: Some(pointer.to_owned()),
+            resource: None,
+            code: code(Code::Invalid),
+            detail: detail.to_owned(),
+        });
+    };
+    let plain = |text: &str| !text.chars().any(char::is_control);
+    if settings.description.len() > DESCRIPTION_MAX || !plain(&settings.description) {
+        wrong(
+            "/description",
+            "a description is at most 1000 bytes without control characters",
+        );
+    }
+    let is_label = |(key, value): (&String, &String)| {
+        (1..=LABEL_MAX).contains(&key.len())
+            && value.len() <= LABEL_MAX
+            && plain(key)
+            && plain(value)
+    };
+    if settings.labels.len() > LABELS_MAX || !settings.labels.iter().all(is_label) {
+        wrong(
+            "/labels",
+            "at most 64 labels; keys and values have up to 253 bytes and no control characters",
+        );
+    }
+    if errors.is_empty() {
+        Ok(settings)
+    } else {
+        Err(Problem::invalid(errors))
+    }
+}
+
+fn etag(fleet: &store::Fleet) -> Etag {
+    Etag::of(&fleet.settings)
+}
+
+fn tagged(fleet: store::Fleet) -> Response {
+    let tag = [(header::ETAG, etag(&fleet).header())];
+    (tag, json_at(fleet.head, Fleet::from(fleet))).into_response()
+}
+
+fn created(fleet: store::Fleet) -> Response {
+    let location = HeaderValue::from_str(&format!("/v1/fleets/{}", fleet.name));
+    let mut response = (StatusCode::CREATED, tagged(fleet)).into_response();
+    if let Ok(location) = location {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    response
 }

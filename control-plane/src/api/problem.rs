@@ -199,7 +199,9 @@ impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         match &error {
             StoreError::NoSuchFleet(name) => return Self::no_fleet(name),
-            StoreError::NoSuchRevision { .. } => {
+            StoreError::Exists(_) => return Self::new(Kind::Exists, error.to_string()),
+            StoreError::NotEmpty { .. } => return Self::new(Kind::InUse, error.to_string()),
+            StoreError::NoSuchRevision { .. } | StoreError::NoSuchToken(_) => {
                 return Self::new(Kind::NotFound, error.to_string());
             }
             StoreError::Moved => {

@@ -42,9 +42,11 @@ fn a_route_that_bypasses_the_document_is_seen() {
 async fn a_handler_that_panics_is_a_problem_that_tells_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let database = Database::Sqlite(folder.path().join("signalbox.db"));
+    let store: Arc<dyn Store> = Arc::new(SqlStore::open(&database).await.unwrap());
     let state = ApiState {
+        access: Access::on_loopback(store.clone()),
         turns: Turns::default(),
-        store: Arc::new(SqlStore::open(&database).await.unwrap()),
+        store,
         snapshots: Arc::default(),
         metrics: Arc::default(),
         shutdown: CancellationToken::new(),

@@ -13,12 +13,10 @@ use crate::revision::{Change, Draft, Validated, Verb};
 use crate::store::{Commit, StoreError};
 
 use super::ApiState;
+use super::by;
 use super::limits;
 use super::problem::{FieldError, Kind, Problem, Result, code};
 use super::query::Point;
-
-/// Who writes, as long as nobody has to say who they are: the API is open on loopback only.
-const LOCAL: &str = "local";
 
 /// How often a write is tried. Each time somebody else's write has succeeded, so there is progress.
 const TRIES: u32 = 16;
@@ -99,6 +97,7 @@ pub(super) async fn write(
     place: &Place<'_>,
 ) -> Result<Outcome> {
     let _turn = state.turns.wait(fleet).await;
+    let asked = by::current();
     for _ in 0..TRIES {
         let base = base(state, fleet).await?;
         let next = decide(&base)?;
@@ -114,7 +113,7 @@ pub(super) async fn write(
         let commit = Commit {
             fleet,
             base: base.revision,
-            author: LOCAL,
+            by: asked.by(),
             message,
             config: &validated,
         };

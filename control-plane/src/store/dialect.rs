@@ -20,8 +20,10 @@ impl Dialect {
     /// Reads a fleet's row and keeps others from changing it until the transaction ends.
     pub(super) const fn lock_fleet(self) -> &'static str {
         match self {
-            Self::Sqlite => "SELECT head FROM fleet WHERE name = $1",
-            Self::Postgres => "SELECT head FROM fleet WHERE name = $1 FOR UPDATE",
+            Self::Sqlite => "SELECT head FROM fleet WHERE name = $1 AND deleted_at IS NULL",
+            Self::Postgres => {
+                "SELECT head FROM fleet WHERE name = $1 AND deleted_at IS NULL FOR UPDATE"
+            }
         }
     }
 

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use super::Expected;
+use super::audit::{Entry, add};
 use super::error::{Result, StoreError};
 use super::sql::{SqlStore, hash};
+use super::{By, Expected};
 use crate::model::{Endpoints, canonical};
 use crate::translate::FastLane;
 
@@ -49,6 +50,7 @@ impl SqlStore {
         cluster: &str,
         endpoints: Option<&Endpoints>,
         expected: Expected,
+        by: By<'_>,
     ) -> Result<()> {
         let mut tx = self.begin().await?;
         let head = self.lock_fleet(&mut tx, fleet).await?;
@@ -61,9 +63,10 @@ impl SqlStore {
         if expected.head.is_some_and(|expected| expected != head) || stored != expected.hash {
             return Err(StoreError::Moved);
         }
+        let now = self.now(&mut tx).await?;
         match endpoints {
             Some(endpoints) => {
-                let (body, now) = (canonical::to_bytes(endpoints), self.now(&mut tx).await?);
+                let body = canonical::to_bytes(endpoints);
                 let hash = canonical::hash(&body).to_vec();
                 let put = sqlx::query(PUT)
                     .bind(fleet)
@@ -81,6 +84,15 @@ impl SqlStore {
                     .await?;
             }
         }
+        let (action, count) = match endpoints {
+            Some(endpoints) => ("put-endpoints", endpoints.endpoints.len()),
+            None => ("delete-endpoints", 0),
+        };
+        let entry = Entry {
+            detail: Some(serde_json::json!({ "endpoints": count })),
+            ..Entry::new(action, Some(fleet), format!("endpoints/{cluster}"))
+        };
+        add(&mut tx, by, now, entry).await?;
         sqlx::query(CHANGED).bind(fleet).execute(&mut *tx).await?;
         self.publish(tx, fleet).await
     }

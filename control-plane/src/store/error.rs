@@ -19,6 +19,20 @@ pub enum StoreError {
         /// The revision.
         number: u64,
     },
+    /// There is no such token: the caller says so.
+    #[error("there is no token {0:?}")]
+    NoSuchToken(String),
+    /// What is to be created is there: the caller says so.
+    #[error("there is {0} already")]
+    Exists(String),
+    /// A fleet that is to be deleted still has something: the caller says so.
+    #[error("fleet {fleet:?} still has {what}")]
+    NotEmpty {
+        /// The fleet.
+        fleet: String,
+        /// One of the things it has.
+        what: String,
+    },
     /// Somebody else was faster: the caller reads again and decides again.
     #[error("the fleet's state is no longer the one this write was made from")]
     Moved,

@@ -147,7 +147,10 @@ impl SqlStore {
     }
 
     /// A replica that was seen since then is alive. Both times are the database's, so clocks need not agree.
-    async fn alive_since(&self, connection: &mut sqlx::AnyConnection) -> Result<Timestamp> {
+    pub(super) async fn alive_since(
+        &self,
+        connection: &mut sqlx::AnyConnection,
+    ) -> Result<Timestamp> {
         let now = self.now(connection).await?;
         Ok(Timestamp::from_micros(
             now.as_micros() - REPLICA_IS_DEAD_AFTER.as_micros() as i64,

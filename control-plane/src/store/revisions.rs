@@ -5,13 +5,14 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 use sqlx::{AnyConnection, AssertSqlSafe};
 
+use super::audit::{Entry, add};
 use super::error::{Result, StoreError};
 use super::sql::{BATCH, SqlStore, hash, placeholders, unsigned};
 use super::{Commit, Revision};
 use crate::model::canonical;
 use crate::model::timestamp::Timestamp;
 use crate::model::{Cluster, Config, Kind, Listener, Resource, Route};
-use crate::revision::Change;
+use crate::revision::{Change, Verb};
 
 const CONFIG: &str = "SELECT kind, name, body FROM resource \
      WHERE fleet = $1 AND from_revision <= $2 AND (to_revision IS NULL OR to_revision > $2)";
@@ -23,6 +24,9 @@ const ADD_RESOURCES: &str =
     "INSERT INTO resource (fleet, kind, name, from_revision, body, hash) VALUES ";
 const ADD_REVISION: &str = "INSERT INTO revision (fleet, number, hash, author, message, created_at) VALUES ($1, $2, $3, $4, $5, $6)";
 const MOVE_HEAD: &str = "UPDATE fleet SET head = $2, change_seq = change_seq + 1 WHERE name = $1";
+
+/// So many resources of a kind of change are named in an audit row.
+const TOLD_MAX: usize = 20;
 
 type Row = (i64, Vec<u8>, String, String, i64);
 
@@ -62,7 +66,7 @@ impl SqlStore {
         let revision = Revision {
             number: commit.base + 1,
             hash: *commit.config.hash(),
-            author: commit.author.to_owned(),
+            author: commit.by.actor.to_owned(),
             message: commit.message.to_owned(),
             created_at: self.now(&mut tx).await?,
         };
@@ -76,6 +80,12 @@ impl SqlStore {
             .bind(revision.number as i64)
             .execute(&mut *tx)
             .await?;
+        let entry = Entry {
+            revision: Some(revision.number),
+            detail: Some(told(&changes, commit.message)),
+            ..Entry::new("commit", Some(commit.fleet), "config".to_owned())
+        };
+        add(&mut tx, commit.by, revision.created_at, entry).await?;
         self.publish(tx, commit.fleet).await?;
         self.remember(commit.fleet, revision.number, commit.config.config());
         Ok(revision)
@@ -120,6 +130,22 @@ impl SqlStore {
         }
         rows.into_iter().map(revision).collect()
     }
+}
+
+/// What the audit row of a commit says beyond its revision, which has the whole.
+fn told(changes: &[Change], message: &str) -> serde_json::Value {
+    let names = |verb| {
+        let of_verb = changes.iter().filter(move |change| change.verb == verb);
+        let told = of_verb.clone().take(TOLD_MAX);
+        let told: Vec<_> = told.map(|change| change.id.to_string()).collect();
+        serde_json::json!({ "count": of_verb.count(), "names": told })
+    };
+    serde_json::json!({
+        "message": message,
+        "created": names(Verb::Create),
+        "updated": names(Verb::Update),
+        "deleted": names(Verb::Delete),
+    })
 }
 
 fn revision((number, bytes, author, message, created_at): Row) -> Result<Revision> {

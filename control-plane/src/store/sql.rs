@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use sqlx::migrate::Migrator;
@@ -12,13 +12,15 @@ use sqlx::{Any, AnyConnection, AnyPool, Transaction};
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::audit::{AuditQuery, AuditRow};
 pub use super::database::Database;
 use super::database::{CONNECTIONS, connect, sqlite_url};
 use super::dialect::Dialect;
 use super::error::{OpenError, Result, StoreError};
 use super::lock::FileLock;
 use super::node_status::NodeStatus;
-use super::{Commit, Expected, Fleet, Remembered, Revision, Store, listen};
+use super::token::{NewToken, Token};
+use super::{By, Commit, Expected, Fleet, FleetSettings, Remembered, Revision, Store, listen};
 use crate::model::timestamp::Timestamp;
 use crate::model::{Config, Endpoints};
 use crate::plan::NodeCount;
@@ -132,8 +134,13 @@ impl SqlStore {
             sqlx::query(notify).bind(fleet).execute(&mut *tx).await?;
         }
         tx.commit().await?;
-        listen::bump(&self.hints);
+        self.hint();
         Ok(())
+    }
+
+    /// Tells this process that something changed; others find out by polling.
+    pub(super) fn hint(&self) {
+        listen::bump(&self.hints);
     }
 
     /// The database's clock.
@@ -162,6 +169,12 @@ impl SqlStore {
         read.insert(fleet.to_owned(), Instant::now());
     }
 
+    /// Forgets the configs of fleets that are gone.
+    pub(super) fn forget_all_but(&self, stays: impl Fn(&str) -> bool) {
+        let mut configs = self.configs.lock().unwrap_or_else(PoisonError::into_inner);
+        configs.retain(|name, _| stays(name));
+    }
+
     /// Remembers the config of a revision, unless a newer one is.
     pub(super) fn remember(&self, fleet: &str, revision: u64, config: &Arc<Config>) {
         let mut configs = self.configs.lock().unwrap_or_else(PoisonError::into_inner);
@@ -182,6 +195,30 @@ impl Store for SqlStore {
 
     async fn fleet(&self, name: &str) -> Result<Fleet> {
         self.read_fleet(name).await
+    }
+
+    async fn create_fleet(
+        &self,
+        name: &str,
+        settings: &FleetSettings,
+        by: By<'_>,
+    ) -> Result<Fleet> {
+        self.add_fleet(name, settings, by).await
+    }
+
+    async fn change_fleet(
+        &self,
+        name: &str,
+        settings: &FleetSettings,
+        expected: &FleetSettings,
+        by: By<'_>,
+    ) -> Result<()> {
+        self.write_fleet_settings(name, settings, expected, by)
+            .await
+    }
+
+    async fn delete_fleet(&self, name: &str, by: By<'_>) -> Result<()> {
+        self.remove_fleet(name, by).await
     }
 
     async fn config_at(&self, fleet: &str, revision: u64) -> Result<Arc<Config>> {
@@ -219,13 +256,21 @@ impl Store for SqlStore {
         cluster: &str,
         endpoints: &Endpoints,
         expected: Expected,
+        by: By<'_>,
     ) -> Result<()> {
-        self.write_endpoints(fleet, cluster, Some(endpoints), expected)
+        self.write_endpoints(fleet, cluster, Some(endpoints), expected, by)
             .await
     }
 
-    async fn delete_endpoints(&self, fleet: &str, cluster: &str, expected: Expected) -> Result<()> {
-        self.write_endpoints(fleet, cluster, None, expected).await
+    async fn delete_endpoints(
+        &self,
+        fleet: &str,
+        cluster: &str,
+        expected: Expected,
+        by: By<'_>,
+    ) -> Result<()> {
+        self.write_endpoints(fleet, cluster, None, expected, by)
+            .await
     }
 
     async fn write_nodes(&self, replica: &str, nodes: &[NodeStatus]) -> Result<()> {
@@ -260,6 +305,34 @@ impl Store for SqlStore {
             config,
             at: *read.get(fleet)?,
         })
+    }
+
+    async fn tokens(&self) -> Result<Vec<Token>> {
+        self.read_tokens().await
+    }
+
+    async fn token_seq(&self) -> Result<u64> {
+        self.read_token_seq().await
+    }
+
+    async fn create_token(&self, token: &NewToken, by: By<'_>) -> Result<Token> {
+        self.add_token(token, by).await
+    }
+
+    async fn revoke_token(&self, id: &str, by: By<'_>) -> Result<Token> {
+        self.end_token(id, by).await
+    }
+
+    async fn audit(&self, asked: &AuditQuery) -> Result<Vec<AuditRow>> {
+        self.read_audit(asked).await
+    }
+
+    async fn take_lease(&self, name: &str, holder: &str, lasts: Duration) -> Result<bool> {
+        self.acquire_lease(name, holder, lasts).await
+    }
+
+    async fn release_lease(&self, name: &str, holder: &str) -> Result<()> {
+        self.drop_lease(name, holder).await
     }
 
     fn hints(&self) -> watch::Receiver<u64> {

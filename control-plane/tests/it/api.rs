@@ -1,5 +1,6 @@
 //! The admin API: the real router over a fresh real database.
 
+mod access;
 mod conditions;
 mod config;
 mod events;
@@ -15,7 +16,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use control_plane::api::{ApiState, Turns, router};
+use control_plane::api::{Access, ApiState, Turns, router};
 use control_plane::metrics::Metrics;
 use control_plane::reconciler::Reconciler;
 use control_plane::snapshots::Snapshots;
@@ -47,18 +48,31 @@ struct Answer {
 
 impl Api {
     async fn new() -> Self {
+        Self::with_access(Access::on_loopback).await
+    }
+
+    async fn with_access(access: impl FnOnce(Arc<dyn Store>) -> Access) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let database = Database::Sqlite(folder.path().join("signalbox.db"));
-        Self::on(database, folder).await
+        Self::start(database, folder, access).await
     }
 
     async fn on(database: Database, folder: TempDir) -> Self {
+        Self::start(database, folder, Access::on_loopback).await
+    }
+
+    async fn start(
+        database: Database,
+        folder: TempDir,
+        access: impl FnOnce(Arc<dyn Store>) -> Access,
+    ) -> Self {
         let store: Arc<dyn Store> = Arc::new(SqlStore::open(&database).await.unwrap());
         let shutdown = CancellationToken::new();
         let snapshots = Arc::new(Snapshots::default());
         let state = ApiState {
             turns: Turns::default(),
             store: store.clone(),
+            access: access(store.clone()),
             snapshots: snapshots.clone(),
             metrics: Arc::new(Metrics::default()),
             shutdown: shutdown.clone(),

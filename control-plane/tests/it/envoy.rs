@@ -72,6 +72,11 @@ impl Rig {
             admin: ([127, 0, 0, 1], 0).into(),
             xds: ([127, 0, 0, 1], 0).into(),
             database: None,
+            require_token: false,
+            bootstrap_token: None,
+            tls_cert: None,
+            tls_key: None,
+            xds_client_ca: None,
             plaintext: false,
             log_format: LogFormat::Text,
         };

@@ -10,15 +10,21 @@ use control_plane::model::document;
 use control_plane::revision::{Draft, Validated};
 use control_plane::store::error::OpenError;
 use control_plane::store::sql::{Database, SqlStore};
-use control_plane::store::{Commit, Revision, Store, StoreError};
+use control_plane::store::{By, Commit, Revision, Store, StoreError};
 use e2e::postgres::Postgres;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection as _, PgConnection, SqliteConnection};
 
-use self::contract::RULES;
+use self::contract::rules;
 
 /// Long enough for a busy machine, short enough to be a failure.
 const SOON: Duration = Duration::from_secs(20);
+
+/// Who writes.
+const ADA: By<'_> = By {
+    actor: "ada",
+    request_id: "request-1",
+};
 
 /// A database that can be opened again.
 struct Fresh {
@@ -76,7 +82,7 @@ async fn commit(store: &dyn Store, base: u64, yaml: &str) -> Result<Revision, St
         .commit(Commit {
             fleet: "default",
             base,
-            author: "ada",
+            by: ADA,
             message: "why",
             config: &config,
         })
@@ -85,7 +91,7 @@ async fn commit(store: &dyn Store, base: u64, yaml: &str) -> Result<Revision, St
 
 #[tokio::test]
 async fn the_contract_holds_on_sqlite() {
-    for (name, rule) in RULES {
+    for (name, rule) in rules() {
         println!("{name}");
         let folder = tempfile::tempdir().unwrap();
         // A path with letters that mean something in a URL.
@@ -96,7 +102,7 @@ async fn the_contract_holds_on_sqlite() {
 #[tokio::test]
 async fn the_contract_holds_on_postgres() {
     let postgres = Postgres::start().await.unwrap();
-    for (name, rule) in RULES {
+    for (name, rule) in rules() {
         println!("{name}");
         rule(Fresh::open(Database::Postgres(postgres.database().unwrap())).await).await;
     }

@@ -9,7 +9,7 @@ use control_plane::model::{Config, Endpoints, canonical};
 use control_plane::store::node_status::{NodeStatus, Refusal};
 use control_plane::store::{Commit, Expected, StoreError};
 
-use super::{Fresh, SOON, commit, validated};
+use super::{ADA, Fresh, SOON, commit, validated};
 
 type Rule = fn(Fresh) -> Pin<Box<dyn Future<Output = ()>>>;
 
@@ -17,6 +17,13 @@ macro_rules! rules {
     ($($name:ident),+ $(,)?) => {
         pub(super) const RULES: &[(&str, Rule)] = &[$((stringify!($name), |fresh| Box::pin($name(fresh)))),+];
     };
+}
+
+mod access;
+
+/// All of them.
+pub(super) fn rules() -> impl Iterator<Item = &'static (&'static str, Rule)> {
+    RULES.iter().chain(access::RULES)
 }
 
 rules!(
@@ -94,7 +101,7 @@ async fn what_is_not_there_is_said_to_be_not_there(fresh: Fresh) {
     };
     no_fleet(
         store
-            .put_endpoints("nope", "a", &Endpoints::default(), expected)
+            .put_endpoints("nope", "a", &Endpoints::default(), expected, ADA)
             .await,
     );
     let config = validated(A);
@@ -103,7 +110,7 @@ async fn what_is_not_there_is_said_to_be_not_there(fresh: Fresh) {
             .commit(Commit {
                 fleet: "nope",
                 base: 0,
-                author: "",
+                by: ADA,
                 message: "",
                 config: &config,
             })
@@ -130,7 +137,7 @@ async fn a_revision_is_read_back_as_it_was_committed(fresh: Fresh) {
     let commit = Commit {
         fleet: "default",
         base: 0,
-        author: "ada",
+        by: ADA,
         message: "the «shop»",
         config: &shop,
     };
@@ -260,21 +267,21 @@ async fn endpoints_are_written_only_as_expected(fresh: Fresh) {
 
     moved(
         store
-            .put_endpoints("default", "a", &one, expect(None, hash(&none)))
+            .put_endpoints("default", "a", &one, expect(None, hash(&none)), ADA)
             .await,
     );
     moved(
         store
-            .put_endpoints("default", "a", &one, expect(Some(1), None))
+            .put_endpoints("default", "a", &one, expect(Some(1), None), ADA)
             .await,
     );
     store
-        .put_endpoints("default", "a", &one, expect(Some(0), None))
+        .put_endpoints("default", "a", &one, expect(Some(0), None), ADA)
         .await
         .unwrap();
     moved(
         store
-            .put_endpoints("default", "a", &none, expect(None, None))
+            .put_endpoints("default", "a", &none, expect(None, None), ADA)
             .await,
     );
     assert_eq!(
@@ -282,11 +289,11 @@ async fn endpoints_are_written_only_as_expected(fresh: Fresh) {
         Some(one.clone())
     );
     store
-        .put_endpoints("default", "a", &none, expect(None, hash(&one)))
+        .put_endpoints("default", "a", &none, expect(None, hash(&one)), ADA)
         .await
         .unwrap();
     store
-        .put_endpoints("default", "b", &one, expect(None, None))
+        .put_endpoints("default", "b", &one, expect(None, None), ADA)
         .await
         .unwrap();
     let all = store.endpoints("default").await.unwrap();
@@ -299,11 +306,11 @@ async fn endpoints_are_written_only_as_expected(fresh: Fresh) {
 
     moved(
         store
-            .delete_endpoints("default", "a", expect(None, hash(&one)))
+            .delete_endpoints("default", "a", expect(None, hash(&one)), ADA)
             .await,
     );
     store
-        .delete_endpoints("default", "a", expect(None, hash(&none)))
+        .delete_endpoints("default", "a", expect(None, hash(&none)), ADA)
         .await
         .unwrap();
     assert!(store.endpoints_of("default", "a").await.unwrap().is_none());
@@ -332,13 +339,14 @@ async fn every_change_that_clients_can_see_is_counted_and_hinted_at(fresh: Fresh
                 head: None,
                 hash: None,
             },
+            ADA,
         )
         .await
         .unwrap();
     seen(1, 2).await;
     let hash = Some(canonical::hash(&canonical::to_bytes(&none)));
     store
-        .delete_endpoints("default", "a", Expected { head: None, hash })
+        .delete_endpoints("default", "a", Expected { head: None, hash }, ADA)
         .await
         .unwrap();
     seen(1, 3).await;
@@ -360,7 +368,7 @@ async fn what_is_stored_outlives_the_process(fresh: Fresh) {
     };
     fresh
         .store
-        .put_endpoints("default", "a", &Endpoints::default(), expected)
+        .put_endpoints("default", "a", &Endpoints::default(), expected, ADA)
         .await
         .unwrap();
     let fleet = fresh.store.fleet("default").await.unwrap();

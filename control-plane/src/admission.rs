@@ -1,0 +1,201 @@
+//! Who may open xDS streams: the layer around all services of that port. A stream comes with a join token
+//! (`authorization: Bearer …` in its metadata) where one is needed, ends when the token does, and gets nothing of another
+//! fleet than the token's. Certificates of clients were checked in the handshake (`tls`).
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use http::{HeaderMap, Request, Response, header};
+use http_body::Frame;
+use tonic::body::Body;
+use tonic::{Extensions, Status};
+
+use crate::access::{Fleets, TokenKind, secret};
+use crate::store::token::Token;
+use crate::tokens::Tokens;
+
+/// The layer.
+#[derive(Clone, Debug)]
+pub struct Admission {
+    tokens: Arc<Tokens>,
+    required: bool,
+}
+
+/// What a stream was admitted with: an extension of its request.
+#[derive(Clone, Debug)]
+pub struct Admitted(Option<Arc<Token>>);
+
+impl Admission {
+    /// Looks for join tokens; a stream without one is refused if they are `required`.
+    pub fn new(tokens: Arc<Tokens>, required: bool) -> Self {
+        Self { tokens, required }
+    }
+
+    async fn admit(&self, headers: &HeaderMap) -> Result<Admitted, Status> {
+        let Some(field) = headers.get(header::AUTHORIZATION) else {
+            return if self.required {
+                Err(Status::unauthenticated(
+                    "send a join token: `authorization: Bearer …` in the metadata",
+                ))
+            } else {
+                Ok(Admitted(None))
+            };
+        };
+        let secret = field.to_str().ok().and_then(secret::of_authorization);
+        let token = match secret {
+            Some(secret) => self.tokens.recognise(secret).await,
+            None => Ok(None),
+        };
+        match token {
+            Ok(Some(token)) if token.kind == TokenKind::Join => Ok(Admitted(Some(token))),
+            Ok(Some(_)) => Err(Status::permission_denied(
+                "this token is for the admin API; proxies join with one of kind `join`",
+            )),
+            Ok(None) => Err(not_good()),
+            Err(error) => {
+                tracing::warn!(%error, "a token that is not known yet cannot be looked for");
+                Err(Status::unavailable("the database is not available"))
+            }
+        }
+    }
+}
+
+impl Admitted {
+    /// What the layer found out.
+    ///
+    /// # Errors
+    /// The service stands outside the layer.
+    pub fn of(extensions: &Extensions) -> Result<Self, Status> {
+        extensions
+            .get::<Self>()
+            .cloned()
+            .ok_or_else(|| Status::internal("nobody has looked who opens this stream"))
+    }
+
+    /// Whether the stream may have what belongs to a fleet.
+    ///
+    /// # Errors
+    /// `PERMISSION_DENIED`: its token is for another one. Whether the fleet exists is not told.
+    pub fn check(&self, fleet: &str) -> Result<(), Status> {
+        match &self.0 {
+            Some(token) if !token.fleets.contain(fleet) => {
+                let own = match &token.fleets {
+                    Fleets::These(fleets) => fleets.first().map_or("", String::as_str),
+                    Fleets::All => "",
+                };
+                Err(Status::permission_denied(format!(
+                    "this join token is for fleet {own:?}, and the node says it is of {fleet:?}"
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn not_good() -> Status {
+    Status::unauthenticated("this token is not known here, or it has expired, or it was revoked")
+}
+
+impl<S> tower::Layer<S> for Admission {
+    type Service = Admitting<S>;
+
+    fn layer(&self, inner: S) -> Admitting<S> {
+        Admitting {
+            inner,
+            admission: self.clone(),
+        }
+    }
+}
+
+/// A service inside the layer.
+#[derive(Clone, Debug)]
+pub struct Admitting<S> {
+    inner: S,
+    admission: Admission,
+}
+
+impl<S> tower::Service<Request<Body>> for Admitting<S>
+where
+    S: tower::Service<Request<Body>, Response = Response<Body>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        // The one that was asked whether it is ready is the one that is called.
+        let clone = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, clone);
+        let admission = self.admission.clone();
+        Box::pin(async move {
+            let admitted = match admission.admit(request.headers()).await {
+                Ok(admitted) => admitted,
+                Err(status) => {
+                    tracing::info!(%status, "an xDS stream was refused");
+                    return Ok(status.into_http());
+                }
+            };
+            let token = admitted.0.clone();
+            request.extensions_mut().insert(admitted);
+            let response = inner.call(request).await?;
+            let Some(token) = token else {
+                return Ok(response);
+            };
+            let ended = Box::pin(async move { admission.tokens.ended(&token.hash).await });
+            Ok(response.map(|inner| {
+                Body::new(UntilEnded {
+                    inner: Some(inner),
+                    ended,
+                })
+            }))
+        })
+    }
+}
+
+/// A response that ends when its token does.
+struct UntilEnded {
+    inner: Option<Body>,
+    ended: BoxFuture<'static, ()>,
+}
+
+impl http_body::Body for UntilEnded {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let Some(inner) = &mut self.inner else {
+            return Poll::Ready(None);
+        };
+        if let Poll::Ready(frame) = Pin::new(inner).poll_frame(context) {
+            return Poll::Ready(frame);
+        }
+        match self.ended.as_mut().poll(context) {
+            Poll::Ready(()) => {
+                self.inner = None;
+                let mut trailers = HeaderMap::new();
+                not_good().add_header(&mut trailers)?;
+                Poll::Ready(Some(Ok(Frame::trailers(trailers))))
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.as_ref().is_none_or(Body::is_end_stream)
+    }
+}

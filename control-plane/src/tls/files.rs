@@ -1,0 +1,178 @@
+//! Certificates in files. They are read at start, where a fault ends the program, and again whenever they change, where a
+//! fault leaves those that were read before: renewing a certificate needs no restart.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
+use tokio_rustls::rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
+use tokio_rustls::rustls::{self, RootCertStore, ServerConfig};
+use tokio_util::sync::CancellationToken;
+
+/// How often the files are looked at. Renewal is a matter of days; whoever tests it waits this long.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// The files of a port.
+#[derive(Clone, Debug)]
+pub struct TlsFiles {
+    /// The certificate, then those that lead to a root.
+    pub cert: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+    /// Roots of the certificates that clients must show; nobody must show one without.
+    pub client_ca: Option<PathBuf>,
+}
+
+/// What is spoken on the port (ALPN, RFC 7301).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2, which gRPC needs.
+    Http2,
+}
+
+/// Why files cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// One cannot be read, or holds something else.
+    #[error("cannot read {path}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: pem::Error,
+    },
+    /// One holds no certificate.
+    #[error("{0} holds no certificate")]
+    Empty(PathBuf),
+    /// The certificate and the key are of no use together.
+    #[error("the certificate and its key cannot be used")]
+    Pair(#[source] rustls::Error),
+    /// The roots are of no use.
+    #[error("the roots of clients' certificates cannot be used")]
+    Roots(#[source] VerifierBuilderError),
+}
+
+/// The certificates of a port, as they are now.
+#[derive(Debug)]
+pub struct Tls {
+    files: TlsFiles,
+    protocol: Protocol,
+    current: Mutex<Arc<ServerConfig>>,
+}
+
+impl Tls {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// They cannot be used.
+    pub fn load(files: TlsFiles, protocol: Protocol) -> Result<Arc<Self>, TlsError> {
+        let current = Mutex::new(read(&files, protocol)?);
+        Ok(Arc::new(Self {
+            files,
+            protocol,
+            current,
+        }))
+    }
+
+    /// What the next handshake uses.
+    pub fn current(&self) -> Arc<ServerConfig> {
+        let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        current.clone()
+    }
+
+    /// Reads the files again whenever one of them has changed, until it is cancelled.
+    pub async fn follow(self: Arc<Self>, shutdown: CancellationToken) {
+        let mut seen = self.stamps();
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = tokio::time::sleep(LOOK) => {}
+            }
+            let stamps = self.stamps();
+            if stamps == seen {
+                continue;
+            }
+            seen = stamps;
+            match read(&self.files, self.protocol) {
+                Ok(config) => {
+                    let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+                    *current = config;
+                    tracing::info!(cert = %self.files.cert.display(), "certificates were read again");
+                }
+                // One file of a pair may have changed before the other.
+                Err(error) => {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "certificates have changed and cannot be used; those before stay"
+                    );
+                }
+            }
+        }
+    }
+
+    /// When each file was last written, and how long it is.
+    fn stamps(&self) -> Vec<Option<(SystemTime, u64)>> {
+        let files = [&self.files.cert, &self.files.key].into_iter();
+        let stamp = |path: &PathBuf| {
+            let metadata = std::fs::metadata(path).ok()?;
+            Some((metadata.modified().ok()?, metadata.len()))
+        };
+        files.chain(&self.files.client_ca).map(stamp).collect()
+    }
+}
+
+fn read(files: &TlsFiles, protocol: Protocol) -> Result<Arc<ServerConfig>, TlsError> {
+    // Said by name: a process-wide default would depend on which other crate had asked first.
+    let provider = Arc::new(ring::default_provider());
+    let builder = ServerConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .map_err(TlsError::Pair)?;
+    let builder = match &files.client_ca {
+        None => builder.with_no_client_auth(),
+        Some(path) => builder.with_client_cert_verifier(verifier(path, provider)?),
+    };
+    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|source| TlsError::File {
+        path: files.key.clone(),
+        source,
+    })?;
+    let mut config = builder
+        .with_single_cert(certificates(&files.cert)?, key)
+        .map_err(TlsError::Pair)?;
+    config.alpn_protocols = match protocol {
+        Protocol::Http1 => vec![b"http/1.1".to_vec()],
+        Protocol::Http2 => vec![b"h2".to_vec()],
+    };
+    Ok(Arc::new(config))
+}
+
+fn verifier(
+    path: &Path,
+    provider: Arc<CryptoProvider>,
+) -> Result<Arc<dyn rustls::server::danger::ClientCertVerifier>, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for root in certificates(path)? {
+        roots.add(root).map_err(TlsError::Pair)?;
+    }
+    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+        .build()
+        .map_err(TlsError::Roots)
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let broken = |source| TlsError::File {
+        path: path.to_owned(),
+        source,
+    };
+    let read = CertificateDer::pem_file_iter(path).map_err(broken)?;
+    let certificates: Vec<_> = read.collect::<Result<_, _>>().map_err(broken)?;
+    if certificates.is_empty() {
+        return Err(TlsError::Empty(path.to_owned()));
+    }
+    Ok(certificates)
+}
