@@ -3,7 +3,7 @@
 //!
 //! Order: clusters, endpoints, listeners, routes, virtual hosts; what is gone goes the other way round, when what
 //! referred to it has been acknowledged, so that no request meets a hole (xDS protocol, "Eventual consistency
-//! considerations").
+//! considerations"). Listeners go with what is added: nothing refers to them.
 
 use std::time::Duration;
 

@@ -7,6 +7,7 @@ mod scripted;
 
 mod activations;
 mod bytes_per_change;
+mod convergence;
 mod foreign_steps;
 mod invalid_config;
 mod large;

@@ -90,10 +90,7 @@ routes:
         let prune = Request::put("/v1/fleets/default/config?prune=true")
             .yaml(&config)
             .if_match_any();
-        let answer = self.control_plane.send(prune).await?;
-        if !answer.status.is_success() {
-            self.control_plane.apply(&config).await?;
-        }
+        self.control_plane.send(prune).await?.success()?;
         if edit == 0 {
             let stay = serde_json::json!({"endpoints": [
                 {"address": "127.0.0.1", "port": self.upstreams[0].port()},
