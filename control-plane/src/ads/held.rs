@@ -61,6 +61,8 @@ struct InFlight {
     nonce: String,
     /// What was in it; no version if it is gone.
     sent: Vec<(Arc<str>, Option<Version>)>,
+    /// It takes addresses from listeners, so that one that was refused for its address may be right now.
+    frees: bool,
 }
 
 /// What one NACK refused. A client may find fault with one resource for what another one says (two listeners at one address),
@@ -166,6 +168,9 @@ impl Held {
         let Some(in_flight) = self.in_flight.take_if(|in_flight| in_flight.nonce == nonce) else {
             return false;
         };
+        if in_flight.frees {
+            self.refused.clear();
+        }
         for (name, _) in in_flight.sent {
             self.no_longer_refused(&name);
         }
@@ -245,7 +250,7 @@ impl Held {
         let mut content = Content::default();
         let mut sent = Vec::new();
         let mut exceptions = BTreeMap::new();
-        let mut size = 0;
+        let (mut size, mut frees) = (0, false);
         for name in self.candidates(subscription, target) {
             let held = self.held(&name);
             match self.step(target, &name) {
@@ -254,6 +259,7 @@ impl Held {
                         && (size == 0 || size + resource.bytes().len() <= RESPONSE_SIZE) =>
                 {
                     size += resource.bytes().len();
+                    frees |= matches!(held, Exception::Version(_));
                     sent.push((name.clone(), Some(resource.version().clone())));
                     content.changed.push(resource);
                 }
@@ -262,6 +268,7 @@ impl Held {
                     content.removed.push(name);
                 }
                 Some(Step::Remove) if part == Part::of_removals(self.ty) => {
+                    frees = true;
                     sent.push((name.clone(), None));
                     content.removed.push(name);
                 }
@@ -280,6 +287,7 @@ impl Held {
         self.in_flight = Some(InFlight {
             nonce: nonce.to_owned(),
             sent,
+            frees: frees && self.ty == ResourceType::Listener,
         });
         Some(content)
     }
