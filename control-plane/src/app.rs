@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::Admission;
-use crate::ads::{AdsService, StreamContext};
+use crate::ads::{AdsService, StreamContext, Turnstile};
 use crate::api::{self, Access, ApiState, Turns};
 use crate::metrics::Metrics;
 use crate::nodes::Nodes;
@@ -70,6 +70,7 @@ impl App {
             snapshots: snapshots.clone(),
             nodes: nodes.clone(),
             metrics: metrics.clone(),
+            turnstile: Turnstile::per_second(settings.new_streams_per_second),
             control_plane: replica,
         });
         let session = SessionService::new(reconciler.clone(), snapshots.clone(), nodes.clone());
@@ -167,7 +168,7 @@ async fn serve_xds(
         .http2_keepalive_interval(Some(KEEP_ALIVE.0))
         .http2_keepalive_timeout(Some(KEEP_ALIVE.1))
         .layer(admission)
-        .add_service(ads)
+        .add_routes(ads.routes())
         .add_service(session.into_server())
         .serve_with_incoming(incoming);
     shutdown.run_until_cancelled(server).await.transpose()?;

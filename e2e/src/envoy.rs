@@ -1,4 +1,4 @@
-//! Stock Envoy as a client of a control plane: delta ADS, one worker, its admin port on a free one.
+//! Stock Envoy as a client of a control plane: ADS in either variant, one worker, its admin port on a free one.
 //! In: the control plane's address, a node id. Out: its admin pages as values: statistics, config dump.
 
 use std::fs;
@@ -26,23 +26,38 @@ pub struct Envoy {
 }
 
 impl Envoy {
-    /// Starts Envoy as node `node_id` of `fleet` and waits until it is live.
+    /// Starts Envoy as node `node_id` of `fleet`, by delta ADS, and waits until it is live.
     pub async fn start(xds: SocketAddr, fleet: &str, node_id: &str) -> Result<Self> {
-        Self::start_with(xds, fleet, node_id, json!({})).await
+        Self::follow(xds, fleet, node_id, "DELTA_GRPC", json!({})).await
     }
 
-    /// The same with more fields of its bootstrap.
+    /// As [`Self::start`], by state-of-the-world ADS.
+    pub async fn start_sotw(xds: SocketAddr, fleet: &str, node_id: &str) -> Result<Self> {
+        Self::follow(xds, fleet, node_id, "GRPC", json!({})).await
+    }
+
+    /// As [`Self::start`], with more fields of its bootstrap.
     pub async fn start_with(
         xds: SocketAddr,
         fleet: &str,
         node_id: &str,
         more: Value,
     ) -> Result<Self> {
+        Self::follow(xds, fleet, node_id, "DELTA_GRPC", more).await
+    }
+
+    async fn follow(
+        xds: SocketAddr,
+        fleet: &str,
+        node_id: &str,
+        api_type: &str,
+        more: Value,
+    ) -> Result<Self> {
         let mut dynamic = json!({
             "node": {"id": node_id, "cluster": fleet},
             "dynamic_resources": {
                 "ads_config": {
-                    "api_type": "DELTA_GRPC",
+                    "api_type": api_type,
                     "transport_api_version": "V3",
                     "grpc_services": [{"envoy_grpc": {"cluster_name": "xds"}}],
                 },

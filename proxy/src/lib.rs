@@ -41,7 +41,7 @@ mod dns;
 
 mod delivery;
 
-mod ads;
+pub mod ads;
 
 mod machine;
 

@@ -7,6 +7,7 @@ mod scripted;
 
 mod activations;
 mod bytes_per_change;
+mod convergence;
 mod foreign_steps;
 mod invalid_config;
 mod kills;
@@ -18,5 +19,6 @@ mod restart;
 mod same_answers;
 mod session;
 mod state_of_the_world;
+mod stock_clients;
 mod survival;
 mod websocket;

@@ -80,6 +80,7 @@ fn node(acked: Option<u64>, refused: Option<u64>, connected: bool) -> NodeStatus
         refused: refused.map(|revision| Refusal {
             revision,
             type_url: "t".into(),
+            resources: Vec::new(),
             message: "no such cluster".into(),
             at: Timestamp::from_micros(0),
         }),
