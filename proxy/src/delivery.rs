@@ -274,7 +274,7 @@ impl<S: Switch> Delivery<S> {
     /// [`Delivery::due`] has passed.
     pub(crate) fn time_has_come(&mut self, wire_set: &Snapshot, answered: bool, now: Instant) {
         self.look_at_warming(now);
-        if self.due.is_some_and(|due| now < due) {
+        if self.due.is_none_or(|due| now < due) {
             return;
         }
         self.due = None;

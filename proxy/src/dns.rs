@@ -3,10 +3,12 @@
 //! address away (`docs/adr/0011`). Putting the answers into configs is for `delivery`.
 //!
 //! - `resolver`: one lookup: the hosts file, then the name servers.
+//! - `system`: which name servers these are, pure.
 //! - `pace`: when to ask again, pure.
 
 mod pace;
 mod resolver;
+mod system;
 
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};

@@ -380,8 +380,10 @@ fn what_was_live_before_a_restart_waits_for_its_names_too() {
     let mut delivery = Delivery::new(Recorder::default(), PATIENCE, None);
     delivery.recall(Held::new(7, set.clone()).0, start);
     assert!(delivery.switch.active.is_empty());
-    delivery.look_at_warming(start + WARMING_MAX);
+    // No control plane has been there yet, and that the names are known says nothing of who it will be.
+    delivery.time_has_come(&set, false, start + WARMING_MAX);
     assert_eq!(delivery.switch.active, [1]);
+    assert_eq!(delivery.report().live_revision, 7);
     delivery.is_ours();
     delivery.target(target(7, Phase::Activate, &set), &set, start);
     assert_eq!(

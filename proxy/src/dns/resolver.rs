@@ -6,7 +6,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig};
+use hickory_resolver::config::{
+    ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
+};
 use hickory_resolver::lookup::Lookup;
 use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
@@ -15,6 +17,11 @@ use hickory_resolver::proto::rr::{Name, RecordType};
 use hickory_resolver::{Hosts, TokioResolver};
 use tokio::time::Instant;
 use xds::resource::cluster::dns::{Family, Query};
+
+use super::system;
+
+/// Where the machine's name servers stand.
+const SYSTEM: &str = "/etc/resolv.conf";
 
 /// How old the hosts file may be that is looked at.
 const HOSTS_AGE: Duration = Duration::from_secs(5);
@@ -126,17 +133,20 @@ impl Resolver {
 }
 
 fn build(servers: &[SocketAddr]) -> Result<TokioResolver, NetError> {
-    let mut builder = if servers.is_empty() {
-        TokioResolver::builder_tokio()?
+    let (config, mut options) = if servers.is_empty() {
+        let read = system::read(&std::fs::read(SYSTEM)?);
+        read.ok_or(NetError::Message("/etc/resolv.conf names no server"))?
     } else {
         let servers = servers.iter().map(name_server).collect();
-        let config = ResolverConfig::from_name_servers(servers);
-        TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
+        (
+            ResolverConfig::from_name_servers(servers),
+            ResolverOpts::default(),
+        )
     };
-    let options = builder.options_mut();
     options.cache_size = 0;
     options.use_hosts_file = ResolveHosts::Never;
-    builder.build()
+    let builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+    builder.with_options(options).build()
 }
 
 fn name_server(address: &SocketAddr) -> NameServerConfig {
