@@ -8,7 +8,7 @@ use xds::resource::Resource;
 use xds::snapshot::Snapshot;
 use xds::type_url::ResourceType;
 
-use crate::live::{Live, LiveCluster, LiveListener, Status};
+use crate::live::{Kept, Live, LiveCluster, LiveListener, Status};
 
 use super::Sources;
 
@@ -33,6 +33,7 @@ pub(super) fn render(sources: &Sources) -> Value {
             "staged_revision": Some(ads.staged_revision).filter(|revision| *revision > 0),
         },
         "live": served(&live, &status),
+        "disk": kept(&sources.shared.kept().clone()),
         "resources": resources(&ads.wire_set),
         "problems": {
             "refused": problems(&ads.refused),
@@ -54,6 +55,17 @@ fn served(live: &Live, status: &Status) -> Value {
         "since_unix_s": status.since.map(unix_seconds),
         "listeners": live.listeners.iter().map(listener_entry).collect::<Vec<_>>(),
         "clusters": clusters,
+    })
+}
+
+fn kept(kept: &Kept) -> Value {
+    let last = kept.last.as_ref();
+    json!({
+        "revision": last.map(|stored| stored.revision).filter(|revision| *revision > 0),
+        "generation": last.map(|stored| stored.generation),
+        "stored_unix_s": last.map(|stored| unix_seconds(stored.at)),
+        "last_error": kept.last_error,
+        "failures": kept.failures,
     })
 }
 

@@ -89,6 +89,8 @@ impl ClientState {
                     problems.push(about(resource.name(), Code::Duplicate, twice));
                 }
                 Ok(resource) if self.wants(ty, resource.name()) => {
+                    let held = self.wire_set.get(ty, resource.name());
+                    self.tally.count(held.map(AsRef::as_ref), &resource);
                     changed.push(resource.name().to_string());
                     self.wire_set.insert(Arc::new(resource));
                 }
