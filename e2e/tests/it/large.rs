@@ -68,7 +68,8 @@ const PAIR_HOSTS: usize = if cfg!(debug_assertions) { 500 } else { 2_000 };
 async fn with_our_control_plane_one_changed_route_compiles_one_virtual_host() -> Result<()> {
     let control_plane = ControlPlane::start().await?;
     let port = ports::free_port()?;
-    let mut config = format!("listeners: [{{name: web, port: {port}}}]\nroutes:\n");
+    let mut config =
+        format!("listeners: [{{name: web, address: 127.0.0.1, port: {port}}}]\nroutes:\n");
     for host in 0..PAIR_HOSTS {
         for n in 0..ROUTES_PER_HOST {
             writeln!(
