@@ -73,6 +73,8 @@ async fn metrics_text(State(sources): State<Sources>) -> Response {
         generation: sources.shared.generation(),
         problems: ads.refused.len() + ads.unfit.len() + sources.shared.status().problems.len(),
         connected: ads.connected,
+        virtual_hosts: ads.virtual_hosts,
+        store_failures: sources.shared.kept().failures,
         draining: sources.shared.is_draining(),
         lookups: sources.lookups.by_outcome(),
     };

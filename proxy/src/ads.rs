@@ -24,6 +24,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use xds::node::Node;
 use xds::problem::Problem;
+use xds::reuse::Tally;
 use xds::snapshot::Snapshot;
 
 pub use self::state::{ClientState, Reply};
@@ -62,6 +63,8 @@ pub(crate) struct Status {
     pub(crate) refused: Vec<Problem>,
     /// What does not fit together in the wire set.
     pub(crate) unfit: Vec<Problem>,
+    /// The virtual hosts that came.
+    pub(crate) virtual_hosts: Tally,
     /// The revision that requests are served by; 0 if there is none or it has no number.
     pub(crate) live_revision: u64,
     /// The revision that can be switched to at once; 0 if there is none.

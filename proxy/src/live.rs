@@ -136,6 +136,29 @@ pub(crate) struct Shared {
     generation: AtomicU64,
     draining: AtomicBool,
     status: Mutex<Status>,
+    kept: Mutex<Kept>,
+}
+
+/// What is kept on disk for the next start.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Kept {
+    /// The config that was stored last in this life of the proxy.
+    pub(crate) last: Option<Stored>,
+    /// Why the last attempt failed, if it did: then the next start finds an older config.
+    pub(crate) last_error: Option<String>,
+    /// How many attempts have failed.
+    pub(crate) failures: u64,
+}
+
+/// A config on disk.
+#[derive(Clone, Debug)]
+pub(crate) struct Stored {
+    /// Its revision; 0 with a foreign control plane.
+    pub(crate) revision: u64,
+    /// Its generation.
+    pub(crate) generation: u64,
+    /// When it was stored.
+    pub(crate) at: SystemTime,
 }
 
 /// What is known of the live config beside itself.
@@ -171,6 +194,11 @@ impl Shared {
     /// What is known of it.
     pub(crate) fn status(&self) -> MutexGuard<'_, Status> {
         self.status.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is kept on disk.
+    pub(crate) fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Puts a config in the place of the live one, and gives that back.

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -12,7 +13,7 @@ use xds::snapshot::Snapshot;
 
 use crate::delivery::{Held, Switch};
 use crate::disk::{Disk, Loaded};
-use crate::live::{Shared, Writer};
+use crate::live::{Shared, Stored, Writer};
 
 /// Makes configs live, and has them kept.
 #[derive(Debug)]
@@ -27,6 +28,7 @@ pub(crate) struct Machine {
 /// What is to be kept for the next start.
 #[derive(Debug)]
 struct ToKeep {
+    revision: u64,
     generation: u64,
     label: String,
     wire_set: Snapshot,
@@ -64,9 +66,10 @@ impl Machine {
         }
         let (to_keep, newest) = mpsc::unbounded_channel();
         // A thread of its own, for it waits for the disk.
+        let kept = shared.clone();
         let keeping = tokio::task::spawn_blocking(move || {
             if let Some(disk) = disk {
-                keep(disk, newest);
+                keep(disk, newest, &kept);
             }
         });
         let machine = Self {
@@ -86,6 +89,7 @@ impl Machine {
         told(problems);
         // The receiver is gone if there is no disk.
         let _ = self.to_keep.send(ToKeep {
+            revision: held.revision,
             generation: self.shared.generation(),
             label: label(held.revision, &self.fleet),
             wire_set: held.wire_set.clone(),
@@ -141,24 +145,35 @@ fn recall(disk: &mut Disk, fleet: &str) -> Option<Held> {
 }
 
 /// Keeps what is live for the next start.
-fn keep(mut disk: Disk, mut live: mpsc::UnboundedReceiver<ToKeep>) {
+fn keep(mut disk: Disk, mut live: mpsc::UnboundedReceiver<ToKeep>, shared: &Shared) {
     while let Some(mut newest) = live.blocking_recv() {
         // Of several that came meanwhile, the last.
         while let Ok(newer) = live.try_recv() {
             newest = newer;
         }
         let ToKeep {
+            revision,
             generation,
             label,
             wire_set,
         } = newest;
         let stored = disk.store_tentative(&label, &wire_set);
-        match stored.and_then(|()| disk.confirm()) {
+        let stored = stored.and_then(|()| disk.confirm());
+        let mut kept = shared.kept();
+        match stored {
             Ok(()) => {
+                kept.last = Some(Stored {
+                    revision,
+                    generation,
+                    at: SystemTime::now(),
+                });
+                kept.last_error = None;
                 let resources = wire_set.len();
                 tracing::info!(generation, resources, "stored for the next start");
             }
             Err(error) => {
+                kept.failures += 1;
+                kept.last_error = Some(error.to_string());
                 tracing::error!(generation, %error, "not stored: a restart would find an older config");
             }
         }

@@ -70,7 +70,7 @@ impl ServedListener {
         let table = self.configuration.as_deref();
         let levels = EditLevels {
             cluster: cluster.map(|cluster| &cluster.edits.request_headers),
-            route: &route.request_headers,
+            route: route.edits.as_ref().map(|edits| &edits.request_headers),
             virtual_host: host.edits.as_ref().map(|edits| &edits.request_headers),
             table: table.map(|table| &table.edits.request_headers),
         };
@@ -87,7 +87,7 @@ impl ServedListener {
         let table = self.configuration.as_deref();
         let levels = EditLevels {
             cluster: cluster.map(|cluster| &cluster.edits.response_headers),
-            route: &route.response_headers,
+            route: route.edits.as_ref().map(|edits| &edits.response_headers),
             virtual_host: host.edits.as_ref().map(|edits| &edits.response_headers),
             table: table.map(|table| &table.edits.response_headers),
         };

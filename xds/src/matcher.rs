@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use regex_automata::meta::Regex;
+use crate::regex_set::FullMatch;
 
 /// What routing looks at. The proxy's compact head implements it, and so does the control plane's explain.
 pub trait RequestView {
@@ -40,7 +40,7 @@ pub enum StringMatchKind {
     /// What it contains.
     Contains(Box<[u8]>),
     /// A regular expression on the whole text, in linear time.
-    Regex(Box<Regex>),
+    Regex(Box<FullMatch>),
 }
 
 impl StringMatch {
@@ -56,7 +56,7 @@ impl StringMatch {
             StringMatchKind::Prefix(pattern) => text.starts_with(pattern),
             StringMatchKind::Suffix(pattern) => text.ends_with(pattern),
             StringMatchKind::Contains(pattern) => contains(&text, pattern),
-            StringMatchKind::Regex(regex) => regex.is_match(&*text),
+            StringMatchKind::Regex(regex) => regex.is_match(&text),
         }
     }
 }

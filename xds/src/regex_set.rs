@@ -3,6 +3,7 @@
 
 mod perl;
 mod required;
+mod table;
 
 use std::collections::HashMap;
 
@@ -12,6 +13,8 @@ use regex_automata::util::syntax;
 use regex_automata::{Anchored, Input};
 use regex_syntax::hir::{Hir, Look};
 use smallvec::{SmallVec, smallvec};
+
+use self::table::Table;
 
 /// Largest compiled pattern, in bytes of its automaton; a bigger one is refused (Envoy bounds RE2 programs too).
 const SIZE_LIMIT: usize = 256 * 1024;
@@ -24,14 +27,42 @@ const FEW: usize = 8;
 /// takes milliseconds and the scratch memory, which grows with the square of the patterns, gigabytes.
 const CHUNK: usize = 32;
 
-/// Compiles a pattern that must match the whole text, as RE2's `FullMatch`.
+/// A pattern that must match the whole text, as RE2's `FullMatch`.
+#[derive(Clone, Debug)]
+pub struct FullMatch(Automaton);
+
+#[derive(Clone, Debug)]
+enum Automaton {
+    /// Nearly always.
+    Small(Table),
+    /// For patterns whose table would be large.
+    Large(Box<Regex>),
+}
+
+impl FullMatch {
+    /// Whether the whole text matches, in time linear in its length.
+    pub fn is_match(&self, text: impl AsRef<[u8]>) -> bool {
+        let text = text.as_ref();
+        match &self.0 {
+            Automaton::Small(table) => table.is_match(text),
+            Automaton::Large(regex) => regex.is_match(text),
+        }
+    }
+}
+
+/// Compiles a pattern that must match the whole text.
 ///
 /// # Errors
 /// Says what is wrong with the pattern: its syntax, or that it compiles to something too large.
-pub fn full_match(pattern: &str) -> Result<Regex, String> {
-    builder(SIZE_LIMIT)
-        .build_from_hir(&anchored(parse(pattern)?))
-        .map_err(|error| describe(&error))
+pub fn full_match(pattern: &str) -> Result<FullMatch, String> {
+    let pattern = anchored(parse(pattern)?);
+    if let Some(table) = Table::new(&pattern) {
+        return Ok(FullMatch(Automaton::Small(table)));
+    }
+    let regex = builder(SIZE_LIMIT)
+        .build_from_hir(&pattern)
+        .map_err(|error| describe(&error))?;
+    Ok(FullMatch(Automaton::Large(Box::new(regex))))
 }
 
 /// Compiles a pattern that may match anywhere in the text, leftmost first, as RE2's `GlobalReplace` looks for it.
@@ -235,6 +266,8 @@ fn parse(pattern: &str) -> Result<Hir, String> {
 fn builder(limit: usize) -> meta::Builder {
     let config = meta::Config::new()
         .nfa_size_limit(Some(limit))
+        // Whole automata are built ahead in `table` alone, where they are bounded.
+        .dfa(false)
         .hybrid_cache_capacity(STATES_LIMIT);
     let mut builder = Regex::builder();
     builder.configure(config);

@@ -44,11 +44,11 @@ const RESOURCES_TAG: u32 = 2;
 /// A validated resource with its name, its version and the bytes it came from.
 #[derive(Clone, Debug)]
 pub struct Resource {
-    name: Arc<str>,
     version: Version,
     body: Body,
     bytes: Bytes,
-    delta_entry: OnceLock<Bytes>,
+    /// Made by who serves it.
+    delta_entry: OnceLock<Box<Bytes>>,
 }
 
 /// The validated content.
@@ -67,6 +67,17 @@ pub enum Body {
 }
 
 impl Body {
+    /// The name of the resource, unique within its type.
+    pub fn name(&self) -> &Arc<str> {
+        match self {
+            Self::Cluster(cluster) => &cluster.name,
+            Self::ClusterLoadAssignment(endpoints) => &endpoints.cluster_name,
+            Self::Listener(listener) => &listener.name,
+            Self::RouteConfiguration(routes) => &routes.name,
+            Self::VirtualHost(host) => &host.name,
+        }
+    }
+
     /// The cluster, if it is one.
     pub fn as_cluster(&self) -> Option<&Arc<Cluster>> {
         if let Self::Cluster(cluster) = self {
@@ -126,8 +137,8 @@ impl Resource {
         Self::decode_after(ty, bytes, version, None)
     }
 
-    /// As [`Self::decode`], of what takes the place of `before`: the virtual hosts of a route configuration that did not
-    /// change keep their compiled form.
+    /// As [`Self::decode`], of what takes the place of `before`: what did not change keeps its compiled form, be it the whole
+    /// or one of the virtual hosts in it.
     ///
     /// # Errors
     /// As [`Self::decode`].
@@ -137,58 +148,12 @@ impl Resource {
         version: Option<Version>,
         before: Option<&Self>,
     ) -> Result<Self, Vec<Problem>> {
-        let before = before.and_then(|before| before.body.as_route_configuration());
-        let before = before.map(AsRef::as_ref);
-        let (name, body) = match ty {
-            ResourceType::Cluster => decode_body(ty, &bytes, |message: cluster_v3::Cluster| {
-                let name = message.name.clone();
-                (
-                    cluster::convert(message).map(|cluster| Body::Cluster(Arc::new(cluster))),
-                    name,
-                )
-            }),
-            ResourceType::ClusterLoadAssignment => {
-                decode_body(ty, &bytes, |message: endpoint_v3::ClusterLoadAssignment| {
-                    let name = message.cluster_name.clone();
-                    (
-                        endpoint::convert(message)
-                            .map(|endpoints| Body::ClusterLoadAssignment(Arc::new(endpoints))),
-                        name,
-                    )
-                })
-            }
-            ResourceType::Listener => decode_body(ty, &bytes, |message: listener_v3::Listener| {
-                let name = message.name.clone();
-                (
-                    listener::convert(message).map(|listener| Body::Listener(Arc::new(listener))),
-                    name,
-                )
-            }),
-            ResourceType::RouteConfiguration => {
-                decode_body(ty, &bytes, |message: route_v3::RouteConfiguration| {
-                    let name = message.name.clone();
-                    (
-                        route_configuration::convert(message, before)
-                            .map(|routes| Body::RouteConfiguration(Arc::new(routes))),
-                        name,
-                    )
-                })
-            }
-            ResourceType::VirtualHost => {
-                decode_body(ty, &bytes, |message: route_v3::VirtualHost| {
-                    let name = message.name.clone();
-                    (
-                        virtual_host::convert(message)
-                            .map(|host| Body::VirtualHost(Arc::new(host))),
-                        name,
-                    )
-                })
-            }
-        }?;
-        let version = version.unwrap_or_else(|| Version::of(&bytes));
+        let body = match before {
+            Some(before) if before.ty() == ty && before.bytes == bytes => before.body.clone(),
+            _ => decode(ty, &bytes, before.map(|before| &before.body))?,
+        };
         Ok(Self {
-            name: name.into(),
-            version,
+            version: version.unwrap_or_else(|| Version::of(&bytes)),
             body,
             bytes,
             delta_entry: OnceLock::new(),
@@ -197,7 +162,7 @@ impl Resource {
 
     /// Its name, unique within its type.
     pub fn name(&self) -> &Arc<str> {
-        &self.name
+        self.body.name()
     }
 
     /// Its version.
@@ -223,14 +188,14 @@ impl Resource {
                 value: self.bytes.to_vec(),
             };
             let entry = discovery_v3::Resource {
-                name: (*self.name).to_owned(),
+                name: (**self.name()).to_owned(),
                 version: self.version.as_str().to_owned(),
                 resource: Some(any),
                 ..Default::default()
             };
             let mut encoded = Vec::with_capacity(entry.encoded_len() + 8);
             prost::encoding::message::encode(RESOURCES_TAG, &entry, &mut encoded);
-            encoded.into()
+            Box::new(encoded.into())
         })
     }
 
@@ -249,32 +214,62 @@ impl Resource {
     pub fn reference(&self) -> ResourceRef {
         ResourceRef {
             ty: self.ty(),
-            name: self.name.clone(),
+            name: self.name().clone(),
         }
     }
 }
 
-fn decode_body<M: Message + Default>(
-    ty: ResourceType,
-    bytes: &Bytes,
-    convert: impl FnOnce(M) -> (Result<Body, Vec<Problem>>, String),
-) -> Result<(String, Body), Vec<Problem>> {
-    let message = M::decode(bytes.clone()).map_err(|error| {
+/// Decodes the content; `before` is that of the resource whose place it takes.
+fn decode(ty: ResourceType, bytes: &[u8], before: Option<&Body>) -> Result<Body, Vec<Problem>> {
+    match ty {
+        ResourceType::Cluster => {
+            let message: cluster_v3::Cluster = read(ty, bytes)?;
+            let cluster = cluster::convert(message).map(Arc::new);
+            named(ty, cluster.map(Body::Cluster))
+        }
+        ResourceType::ClusterLoadAssignment => {
+            let message: endpoint_v3::ClusterLoadAssignment = read(ty, bytes)?;
+            let endpoints = endpoint::convert(message).map(Arc::new);
+            named(ty, endpoints.map(Body::ClusterLoadAssignment))
+        }
+        ResourceType::Listener => {
+            let message: listener_v3::Listener = read(ty, bytes)?;
+            let listener = listener::convert(message).map(Arc::new);
+            named(ty, listener.map(Body::Listener))
+        }
+        ResourceType::RouteConfiguration => {
+            let message: route_v3::RouteConfiguration = read(ty, bytes)?;
+            let before = before.and_then(Body::as_route_configuration);
+            let routes = route_configuration::convert(message, before.map(AsRef::as_ref));
+            named(ty, routes.map(Arc::new).map(Body::RouteConfiguration))
+        }
+        ResourceType::VirtualHost => {
+            let message: route_v3::VirtualHost = read(ty, bytes)?;
+            let host = virtual_host::convert(message).map(Arc::new);
+            named(ty, host.map(Body::VirtualHost))
+        }
+    }
+}
+
+fn read<M: Message + Default>(ty: ResourceType, bytes: &[u8]) -> Result<M, Vec<Problem>> {
+    M::decode(bytes).map_err(|error| {
         vec![Problem {
             resource: None,
             path: String::new(),
             code: Code::Undecodable,
             detail: format!("not a message of type {}: {error}", ty.type_url()),
         }]
-    })?;
-    let (body, name) = convert(message);
+    })
+}
+
+fn named(ty: ResourceType, body: Result<Body, Vec<Problem>>) -> Result<Body, Vec<Problem>> {
     let body = body?;
-    if name.is_empty() {
+    if body.name().is_empty() {
         let mut check = Check::new(ty, "");
         check.problem_at(name_field(ty), Code::Required, "a resource needs a name");
         return check.finish(None);
     }
-    Ok((name, body))
+    Ok(body)
 }
 
 fn name_field(ty: ResourceType) -> &'static str {

@@ -25,6 +25,34 @@ pub fn recompiled(before: &Snapshot, after: &Snapshot) -> usize {
         .count()
 }
 
+/// Virtual hosts that came, as they came.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Compiled: they were new or had changed.
+    pub compiled: u64,
+    /// Taken over with their compiled form.
+    pub reused: u64,
+}
+
+impl Tally {
+    /// Counts the virtual hosts of a resource that takes the place of `before`.
+    pub fn count(&mut self, before: Option<&Resource>, after: &Resource) {
+        let known: HashSet<*const VirtualHost> = before
+            .map(virtual_hosts_in)
+            .unwrap_or_default()
+            .iter()
+            .map(Arc::as_ptr)
+            .collect();
+        for host in virtual_hosts_in(after) {
+            if known.contains(&Arc::as_ptr(host)) {
+                self.reused += 1;
+            } else {
+                self.compiled += 1;
+            }
+        }
+    }
+}
+
 fn virtual_hosts(snapshot: &Snapshot) -> impl Iterator<Item = &Arc<VirtualHost>> {
     HOLDERS
         .into_iter()

@@ -34,10 +34,8 @@ pub struct Route {
     pub query: Box<[QueryMatch]>,
     /// What is done with the request.
     pub action: Action,
-    /// Edits of the request on its way upstream.
-    pub request_headers: HeaderEdits,
-    /// Edits of the response on its way downstream.
-    pub response_headers: HeaderEdits,
+    /// Edits of heads; apart from the rest, since most routes have none and routes are many.
+    pub edits: Option<Box<LevelEdits>>,
 }
 
 impl Route {

@@ -1,6 +1,6 @@
 //! The index over a virtual host's ordered list of routes. The list order decides, first match wins, as Envoy says;
 //! the index only finds the candidates without walking the list: a hash for exact paths, a prefix tree, a set of
-//! regular expressions. The lowest list position whose conditions hold is the winner.
+//! regular expressions. The lowest list position whose conditions hold is the winner. A short list has no index.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::BuildHasherDefault;
@@ -14,6 +14,11 @@ use crate::prefix_tree::PrefixTree;
 use crate::regex_set::RegexSet;
 use crate::route::{PathMatch, PathText, Route};
 
+/// A list of up to so many routes is walked: 5 ns each, while an index over them weighs more than they do.
+const SHORT: usize = 16;
+/// Unless it has more regular expressions than this: up to 100 ns each.
+const SHORT_REGEXES: usize = 4;
+
 /// Positions in the list, ascending.
 type Positions = SmallVec<[u32; 2]>;
 
@@ -21,6 +26,12 @@ type Positions = SmallVec<[u32; 2]>;
 #[derive(Debug)]
 pub struct RouteIndex {
     routes: Box<[Arc<Route>]>,
+    /// `None` if the list is short.
+    index: Option<Box<Index>>,
+}
+
+#[derive(Debug)]
+struct Index {
     texts: Texts,
     /// Routes that ignore the case of the path, by their texts in lower case; few hosts have any.
     texts_ignoring_case: Option<Box<Texts>>,
@@ -56,9 +67,45 @@ impl RouteIndex {
     /// # Errors
     /// The regular expressions are together too large.
     pub fn new(routes: Vec<Arc<Route>>) -> Result<Self, String> {
+        let has_regex = |route: &&Arc<Route>| matches!(route.path, PathMatch::Regex { .. });
+        let is_short =
+            routes.len() <= SHORT && routes.iter().filter(has_regex).count() <= SHORT_REGEXES;
+        let index = if is_short {
+            None
+        } else {
+            Some(Box::new(Index::new(&routes)?))
+        };
+        Ok(Self {
+            index,
+            routes: routes.into(),
+        })
+    }
+
+    /// The routes in list order.
+    pub fn routes(&self) -> &[Arc<Route>] {
+        &self.routes
+    }
+
+    /// The first route in list order that the request satisfies.
+    pub fn find<R: RequestView + ?Sized>(&self, request: &R) -> Option<&Arc<Route>> {
+        match &self.index {
+            None => self.routes.iter().find(|route| route.matches(request)),
+            Some(index) => {
+                let candidates = Candidates {
+                    routes: &self.routes,
+                    request,
+                };
+                self.routes.get(index.first(&candidates) as usize)
+            }
+        }
+    }
+}
+
+impl Index {
+    fn new(routes: &[Arc<Route>]) -> Result<Self, String> {
         let (mut texts, mut ignoring_case) = (TextsBuilder::default(), TextsBuilder::default());
         let (mut patterns, mut pattern_positions): (Vec<&str>, Vec<u32>) = Default::default();
-        for (position, route) in (0u32..).zip(&routes) {
+        for (position, route) in (0u32..).zip(routes) {
             match &route.path {
                 PathMatch::Exact(text)
                 | PathMatch::Prefix(text)
@@ -86,23 +133,17 @@ impl RouteIndex {
             texts_ignoring_case: (!ignoring_case.is_empty())
                 .then(|| Box::new(ignoring_case.build())),
             regexes,
-            routes: routes.into(),
         })
     }
 
-    /// The routes in list order.
-    pub fn routes(&self) -> &[Arc<Route>] {
-        &self.routes
-    }
-
-    /// The first route in list order that the request satisfies.
-    pub fn find<R: RequestView + ?Sized>(&self, request: &R) -> Option<&Arc<Route>> {
-        let path = request.path();
-        let mut best = self.first_text(&self.texts, path.as_bytes(), u32::MAX, request);
+    /// The position of the winner, or one behind the end of the list.
+    fn first<R: RequestView + ?Sized>(&self, candidates: &Candidates<'_, R>) -> u32 {
+        let path = candidates.request.path();
+        let mut best = self.texts.first(path.as_bytes(), u32::MAX, candidates);
         if let Some(texts) = &self.texts_ignoring_case {
             let mut lower: SmallVec<[u8; 256]> = SmallVec::from_slice(path.as_bytes());
             lower.make_ascii_lowercase();
-            best = self.first_text(texts, &lower, best, request);
+            best = texts.first(&lower, best, candidates);
         }
         if let Some(regexes) = self
             .regexes
@@ -110,47 +151,52 @@ impl RouteIndex {
             .filter(|regexes| regexes.lowest() < best)
         {
             best = regexes.first(path, best, |position| {
-                self.routes[position as usize].matches(request)
+                candidates.routes[position as usize].matches(candidates.request)
             });
         }
-        self.routes.get(best as usize)
+        best
     }
+}
 
+impl Texts {
     /// The lowest position below `limit` among exact paths and prefixes, else `limit`.
-    fn first_text<R: RequestView + ?Sized>(
+    fn first<R: RequestView + ?Sized>(
         &self,
-        texts: &Texts,
         path: &[u8],
         limit: u32,
-        request: &R,
+        candidates: &Candidates<'_, R>,
     ) -> u32 {
         let mut best = limit;
-        if let Some(positions) = texts.exact.get(path) {
-            best = self.first(positions, best, request);
+        if let Some(positions) = self.exact.get(path) {
+            best = candidates.first(positions, best);
         }
-        texts.prefixes.walk(path, |len, positions| {
-            best = self.first(&positions.anywhere, best, request);
+        self.prefixes.walk(path, |len, positions| {
+            best = candidates.first(&positions.anywhere, best);
             if matches!(path.get(len), None | Some(b'/')) {
-                best = self.first(&positions.at_segment_border, best, request);
+                best = candidates.first(&positions.at_segment_border, best);
             }
         });
         best
     }
+}
 
+/// A request, and the routes that it may be for.
+struct Candidates<'r, R: ?Sized> {
+    routes: &'r [Arc<Route>],
+    request: &'r R,
+}
+
+impl<R: RequestView + ?Sized> Candidates<'_, R> {
     /// The lowest of `positions` below `limit` whose conditions hold, else `limit`.
-    fn first<R: RequestView + ?Sized>(&self, positions: &[u32], limit: u32, request: &R) -> u32 {
+    fn first(&self, positions: &[u32], limit: u32) -> u32 {
         let below = positions
             .iter()
             .copied()
             .take_while(|position| *position < limit);
         below
             .into_iter()
-            .find(|position| self.holds(*position, request))
+            .find(|position| self.routes[*position as usize].conditions_hold(self.request))
             .unwrap_or(limit)
-    }
-
-    fn holds<R: RequestView + ?Sized>(&self, position: u32, request: &R) -> bool {
-        self.routes[position as usize].conditions_hold(request)
     }
 }
 

@@ -11,7 +11,7 @@ use xds::snapshot::Snapshot;
 use xds::type_url::ResourceType;
 
 use crate::dns::Answers;
-use crate::live::{Live, LiveCluster, LiveListener, Status};
+use crate::live::{Kept, Live, LiveCluster, LiveListener, Status};
 
 use super::Sources;
 
@@ -37,6 +37,7 @@ pub(super) fn render(sources: &Sources) -> Value {
             "staged_revision": Some(ads.staged_revision).filter(|revision| *revision > 0),
         },
         "live": served(&live, &status, &answers),
+        "disk": kept(&sources.shared.kept().clone()),
         "resources": resources(&ads.wire_set),
         "problems": {
             "refused": problems(&ads.refused),
@@ -58,6 +59,17 @@ fn served(live: &Live, status: &Status, answers: &Answers) -> Value {
         "since_unix_s": status.since.map(unix_seconds),
         "listeners": live.listeners.iter().map(listener_entry).collect::<Vec<_>>(),
         "clusters": clusters,
+    })
+}
+
+fn kept(kept: &Kept) -> Value {
+    let last = kept.last.as_ref();
+    json!({
+        "revision": last.map(|stored| stored.revision).filter(|revision| *revision > 0),
+        "generation": last.map(|stored| stored.generation),
+        "stored_unix_s": last.map(|stored| unix_seconds(stored.at)),
+        "last_error": kept.last_error,
+        "failures": kept.failures,
     })
 }
 

@@ -18,6 +18,7 @@ use xds::problem::{Code, Problem, ResourceRef};
 use xds::resource::cluster::Discovery;
 use xds::resource::http_connection_manager::RouteSource;
 use xds::resource::{Body, Resource};
+use xds::reuse::Tally;
 use xds::snapshot::Snapshot;
 use xds::type_url::ResourceType;
 use xds::version::Version;
@@ -31,6 +32,7 @@ const INVALID_ARGUMENT: i32 = 3;
 #[derive(Debug, Default)]
 pub struct ClientState {
     wire_set: Snapshot,
+    tally: Tally,
     types: [TypeState; ResourceType::ALL.len()],
 }
 
@@ -72,8 +74,19 @@ impl ClientState {
         for of_type in &mut state.types {
             of_type.answered = !wire_set.is_empty();
         }
+        for resource in ResourceType::ALL
+            .iter()
+            .flat_map(|ty| wire_set.set(*ty).values())
+        {
+            state.tally.count(None, resource);
+        }
         state.wire_set = wire_set;
         state
+    }
+
+    /// The virtual hosts that came, in this life of the proxy.
+    pub(super) fn tally(&self) -> Tally {
+        self.tally
     }
 
     /// What the deltas have built.
@@ -150,10 +163,12 @@ impl ClientState {
                     "the resource stands twice in one response".into(),
                 ));
             } else if self.wants(ty, &name) {
-                match decode(ty, entry, self.wire_set.get(ty, &name)) {
+                let held = self.wire_set.get(ty, &name);
+                match decode(ty, entry, held) {
                     Ok(resource) => {
                         let unknown = clusters::unknown(&resource, &self.wire_set);
                         if unknown.is_empty() {
+                            self.tally.count(held.map(AsRef::as_ref), &resource);
                             self.wire_set.insert(Arc::new(resource));
                             changed.push(name);
                         }

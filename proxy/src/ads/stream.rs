@@ -252,10 +252,12 @@ impl<S: Switch> Follower<S> {
             self.state.wire_set().clone(),
             self.delivery.unfit().to_vec(),
         );
+        let virtual_hosts = self.state.tally();
         self.tell(|status| {
             status.wire_set = wire_set;
             status.refused = refused;
             status.unfit = unfit;
+            status.virtual_hosts = virtual_hosts;
             status.live_revision = report.live_revision;
             status.staged_revision = report.staged_revision;
         });

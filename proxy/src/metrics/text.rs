@@ -2,6 +2,8 @@
 
 use std::fmt::{self, Display, Write};
 
+use xds::reuse::Tally;
+
 use crate::cause::Cause;
 
 use super::histogram::Total;
@@ -14,6 +16,10 @@ pub(crate) struct State {
     pub(crate) generation: u64,
     /// Problems of the resources that were sent last.
     pub(crate) problems: usize,
+    /// Virtual hosts that the control plane sent.
+    pub(crate) virtual_hosts: Tally,
+    /// How often a config could not be stored for the next start.
+    pub(crate) store_failures: u64,
     /// Whether the control plane is there.
     pub(crate) connected: bool,
     /// Whether the proxy is on its way out.
@@ -33,12 +39,13 @@ pub(crate) fn render(metrics: &Metrics, state: State) -> String {
 }
 
 fn write_all(text: &mut String, metrics: &Metrics, state: State) -> fmt::Result {
+    write_config(text, state)?;
     write_process(text, metrics, state)?;
     write_listeners(text, metrics)?;
     write_clusters(text, metrics)
 }
 
-fn write_process(text: &mut String, metrics: &Metrics, state: State) -> fmt::Result {
+fn write_config(text: &mut String, state: State) -> fmt::Result {
     head(
         text,
         "config_generation",
@@ -53,6 +60,31 @@ fn write_process(text: &mut String, metrics: &Metrics, state: State) -> fmt::Res
         "Problems of the resources that were sent last.",
     )?;
     sample(text, "config_problems", &[], state.problems)?;
+    let counters = [
+        (
+            "config_virtual_hosts_compiled_total",
+            "Virtual hosts that were new or had changed, and were compiled.",
+            state.virtual_hosts.compiled,
+        ),
+        (
+            "config_virtual_hosts_reused_total",
+            "Virtual hosts that were sent again and kept their compiled form.",
+            state.virtual_hosts.reused,
+        ),
+        (
+            "config_store_failures_total",
+            "Configs that could not be stored for the next start.",
+            state.store_failures,
+        ),
+    ];
+    for (name, help, value) in counters {
+        head(text, name, "counter", help)?;
+        sample(text, name, &[], value)?;
+    }
+    Ok(())
+}
+
+fn write_process(text: &mut String, metrics: &Metrics, state: State) -> fmt::Result {
     head(
         text,
         "xds_connected",
@@ -316,6 +348,8 @@ mod tests {
             State {
                 generation: 3,
                 problems: 0,
+                virtual_hosts: Tally::default(),
+                store_failures: 0,
                 connected: true,
                 draining: false,
                 lookups: [("found", 1), ("empty", 0), ("failed", 0)],

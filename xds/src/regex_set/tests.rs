@@ -6,7 +6,7 @@ use super::*;
 
 /// The first pattern that matches, by asking each, and by the set.
 fn both(patterns: &[String], path: &str) -> (u32, u32) {
-    let regexes: Vec<Regex> = patterns
+    let regexes: Vec<FullMatch> = patterns
         .iter()
         .map(|pattern| full_match(pattern).unwrap())
         .collect();
@@ -82,5 +82,35 @@ proptest! {
             let (walked, found) = both(&patterns, path);
             prop_assert_eq!(walked, found, "{}", path);
         }
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_table_says_what_the_slower_automaton_says(
+        pattern in "(\\(\\?i\\))?(/|a|b|é|[ab]|[^a]|\\.|\\\\w|\\\\b|\\^|\\$|\\(a\\|ab\\)|\\(\\?:b\\|\\)){0,5}([*+?]|\\{1,3\\})?",
+        texts in proptest::collection::vec("[abAé/\n]{0,6}", 1..20),
+    ) {
+        let Ok(parsed) = parse(&pattern) else { return Ok(()) };
+        let anchored = anchored(parsed);
+        let Some(table) = Table::new(&anchored) else { return Ok(()) };
+        let regex = builder(SIZE_LIMIT).build_from_hir(&anchored).unwrap();
+        for text in &texts {
+            prop_assert_eq!(table.is_match(text.as_bytes()), regex.is_match(text), "{} on {:?}", pattern, text);
+        }
+    }
+}
+
+#[test]
+fn the_patterns_that_people_write_have_small_tables() {
+    for pattern in [
+        "/regex/[0-9]+",
+        "/users/[^/]+/orders/[0-9a-f-]{36}",
+        "/(api|web)/v[12]/.*",
+        "(?i)/images/.*\\.(png|jpe?g|webp)",
+    ] {
+        let table = Table::new(&anchored(parse(pattern).unwrap()));
+        let size = table.map(|table| table.weight());
+        assert!(size.is_some_and(|size| size < 4096), "{pattern}: {size:?}");
     }
 }

@@ -5,13 +5,12 @@ use envoy_types::pb::envoy::config::route::v3::query_parameter_matcher::QueryPar
 use envoy_types::pb::envoy::config::route::v3::{HeaderMatcher, QueryParameterMatcher};
 use envoy_types::pb::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
 use envoy_types::pb::envoy::r#type::matcher::v3::{RegexMatcher, StringMatcher};
-use regex_automata::meta::Regex;
 
 use crate::matcher::{
     HeaderCondition, HeaderKey, HeaderMatch, QueryMatch, StringMatch, StringMatchKind,
 };
 use crate::problem::{Check, Code};
-use crate::regex_set;
+use crate::regex_set::{self, FullMatch};
 
 use super::value;
 
@@ -168,7 +167,7 @@ fn string(check: &mut Check, message: StringMatcher) -> Option<StringMatch> {
 }
 
 /// The pattern as written, and compiled for the whole text.
-pub(super) fn regex(check: &mut Check, message: RegexMatcher) -> Option<(Box<str>, Regex)> {
+pub(super) fn regex(check: &mut Check, message: RegexMatcher) -> Option<(Box<str>, FullMatch)> {
     // RE2 is the only engine that Envoy ever had, and linear time is what it promises; ours promises the same.
     let RegexMatcher {
         regex,

@@ -75,8 +75,7 @@ pub(super) fn convert(check: &mut Check, message: RouteMessage) -> Option<Route>
         headers,
         query,
         action: action?,
-        request_headers: edits.request_headers,
-        response_headers: edits.response_headers,
+        edits: (!edits.is_empty()).then(|| Box::new(edits)),
     })
 }
 

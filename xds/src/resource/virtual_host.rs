@@ -25,7 +25,7 @@ pub struct VirtualHost {
     /// Its routes.
     pub routes: RouteIndex,
     /// The clusters its routes may choose, sorted.
-    pub clusters: BTreeSet<Arc<str>>,
+    pub clusters: Box<[Arc<str>]>,
     /// Length of the longest body that one of its routes answers with, in bytes.
     pub longest_body: usize,
     /// Edits of heads, for all its routes; few hosts have any.
@@ -195,11 +195,8 @@ pub(super) fn convert_in(check: &mut Check, message: VirtualHostMessage) -> Opti
     );
     let domains = convert_domains(check, &domains);
     let routes = convert_routes(check, routes);
-    let clusters = routes
-        .iter()
-        .flat_map(|route| route.clusters())
-        .cloned()
-        .collect();
+    let clusters: BTreeSet<_> = routes.iter().flat_map(|route| route.clusters()).collect();
+    let clusters = clusters.into_iter().cloned().collect();
     let longest_body = routes.iter().map(|route| route.body_len()).max();
     match RouteIndex::new(routes) {
         Ok(routes) => Some(VirtualHost {

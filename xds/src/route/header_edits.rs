@@ -62,7 +62,7 @@ pub struct EditLevels<'e> {
     /// Of the weighted cluster that was drawn.
     pub cluster: Option<&'e HeaderEdits>,
     /// Of the route.
-    pub route: &'e HeaderEdits,
+    pub route: Option<&'e HeaderEdits>,
     /// Of its virtual host.
     pub virtual_host: Option<&'e HeaderEdits>,
     /// Of the route configuration.
@@ -74,7 +74,7 @@ impl<'e> EditLevels<'e> {
     /// last word. With `most_specific_wins` (`RouteConfiguration.most_specific_header_mutations_wins`) route, virtual
     /// host and table change places; the weighted cluster stays first, as in Envoy 1.40.
     pub fn in_order(self, most_specific_wins: bool) -> impl Iterator<Item = &'e HeaderEdits> {
-        let mut others = [Some(self.route), self.virtual_host, self.table];
+        let mut others = [self.route, self.virtual_host, self.table];
         if most_specific_wins {
             others.reverse();
         }
@@ -92,7 +92,7 @@ mod tests {
         let [cluster, route, virtual_host, table] = &edits;
         let levels = |cluster, virtual_host, table| EditLevels {
             cluster,
-            route,
+            route: Some(route),
             virtual_host,
             table,
         };

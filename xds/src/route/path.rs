@@ -1,6 +1,6 @@
 //! What a route asks of the path, and the text it compares with.
 
-use regex_automata::meta::Regex;
+use crate::regex_set::FullMatch;
 
 /// A condition on the canonical path. `envoy.config.route.v3.RouteMatch.path_specifier`.
 #[derive(Clone, Debug)]
@@ -16,7 +16,7 @@ pub enum PathMatch {
         /// The pattern as written.
         pattern: Box<str>,
         /// It, compiled for the whole text.
-        regex: Box<Regex>,
+        regex: Box<FullMatch>,
     },
 }
 

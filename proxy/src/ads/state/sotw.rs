@@ -88,6 +88,8 @@ impl ClientState {
                 Ok(resource) if self.wants(ty, resource.name()) => {
                     let unknown = clusters::unknown(&resource, &self.wire_set);
                     if unknown.is_empty() {
+                        let held = self.wire_set.get(ty, resource.name());
+                        self.tally.count(held.map(AsRef::as_ref), &resource);
                         changed.push(resource.name().to_string());
                         self.wire_set.insert(Arc::new(resource));
                     }
