@@ -160,7 +160,7 @@ impl Session<'_> {
 fn removals(class: ClientClass) -> Removals {
     match class {
         ClientClass::Signalbox => Removals::AtOnce,
-        ClientClass::Envoy => Removals::AfterAcknowledgement,
+        ClientClass::Envoy | ClientClass::Grpc => Removals::AfterAcknowledgement,
     }
 }
 

@@ -11,26 +11,30 @@ use crate::model::cluster::LoadBalancing;
 use super::{endpoint, value};
 
 pub(super) fn translate(cluster: &Cluster) -> cluster_v3::Cluster {
-    let (discovery, load_assignment, eds_cluster_config) = if cluster.takes_endpoints() {
-        let eds = EdsClusterConfig {
-            eds_config: Some(value::ads()),
-            ..Default::default()
-        };
-        (DiscoveryType::Eds, None, Some(eds))
-    } else {
-        let endpoints = cluster.endpoints.as_deref().unwrap_or_default();
-        (
-            DiscoveryType::Static,
-            Some(endpoint::translate(&cluster.name, endpoints)),
-            None,
-        )
-    };
+    if cluster.takes_endpoints() {
+        return eds(cluster, cluster.load_balancing);
+    }
+    let endpoints = cluster.endpoints.as_deref().unwrap_or_default();
     cluster_v3::Cluster {
         name: cluster.name.clone(),
-        cluster_discovery_type: Some(ClusterDiscoveryType::Type(discovery as i32)),
-        load_assignment,
-        eds_cluster_config,
+        cluster_discovery_type: Some(ClusterDiscoveryType::Type(DiscoveryType::Static as i32)),
+        load_assignment: Some(endpoint::translate(&cluster.name, endpoints)),
         lb_policy: lb_policy(cluster.load_balancing) as i32,
+        connect_timeout: cluster.connect_timeout.map(value::duration),
+        ..Default::default()
+    }
+}
+
+/// A cluster whose endpoints come over the stream, wherever the operator wrote them.
+pub(super) fn eds(cluster: &Cluster, balancing: LoadBalancing) -> cluster_v3::Cluster {
+    cluster_v3::Cluster {
+        name: cluster.name.clone(),
+        cluster_discovery_type: Some(ClusterDiscoveryType::Type(DiscoveryType::Eds as i32)),
+        eds_cluster_config: Some(EdsClusterConfig {
+            eds_config: Some(value::ads()),
+            ..Default::default()
+        }),
+        lb_policy: lb_policy(balancing) as i32,
         connect_timeout: cluster.connect_timeout.map(value::duration),
         ..Default::default()
     }

@@ -56,7 +56,7 @@ fn connection_manager(listener: &Listener) -> hcm::HttpConnectionManager {
     }
 }
 
-fn router() -> hcm::HttpFilter {
+pub(super) fn router() -> hcm::HttpFilter {
     hcm::HttpFilter {
         name: "envoy.filters.http.router".to_owned(),
         config_type: Some(hcm::http_filter::ConfigType::TypedConfig(pack_any(
