@@ -1,4 +1,4 @@
-//! Stock Envoy as a client of a control plane: delta ADS, one worker, its admin port on a free one.
+//! Stock Envoy as a client of a control plane: ADS in either variant, one worker, its admin port on a free one.
 //! In: the control plane's address, a node id. Out: its admin pages as values: statistics, config dump.
 
 use std::fs;
@@ -18,6 +18,15 @@ use crate::{tools, wait};
 /// It waits up to 15 s for each of its first resources, and calls itself live after that in any case.
 const LIVE_WITHIN: Duration = Duration::from_mins(1);
 
+/// The variant of ADS that it speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ads {
+    /// What changed.
+    Delta,
+    /// All that is asked for, each time.
+    StateOfTheWorld,
+}
+
 /// A running Envoy.
 pub struct Envoy {
     process: Process,
@@ -26,13 +35,22 @@ pub struct Envoy {
 }
 
 impl Envoy {
-    /// Starts Envoy as node `node_id` of `fleet` and waits until it is live.
+    /// Starts Envoy as node `node_id` of `fleet`, by delta ADS, and waits until it is live.
     pub async fn start(xds: SocketAddr, fleet: &str, node_id: &str) -> Result<Self> {
+        Self::start_by(Ads::Delta, xds, fleet, node_id).await
+    }
+
+    /// Starts Envoy as node `node_id` of `fleet` and waits until it is live.
+    pub async fn start_by(ads: Ads, xds: SocketAddr, fleet: &str, node_id: &str) -> Result<Self> {
+        let api_type = match ads {
+            Ads::Delta => "DELTA_GRPC",
+            Ads::StateOfTheWorld => "GRPC",
+        };
         let dynamic = json!({
             "node": {"id": node_id, "cluster": fleet},
             "dynamic_resources": {
                 "ads_config": {
-                    "api_type": "DELTA_GRPC",
+                    "api_type": api_type,
                     "transport_api_version": "V3",
                     "grpc_services": [{"envoy_grpc": {"cluster_name": "xds"}}],
                 },

@@ -24,5 +24,6 @@ pub mod upstream;
 
 // the programs
 pub mod envoy;
+pub mod grpc;
 pub mod postgres;
 pub mod programs;

@@ -11,6 +11,8 @@ mod foreign_steps;
 mod invalid_config;
 mod large;
 mod propagation;
+mod proxyless;
+mod random_edits;
 mod replicas;
 mod restart;
 mod same_answers;
