@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 
-use crate::ads::{AdsService, StreamContext};
+use crate::ads::{Admission, AdsService, StreamContext};
 use crate::api::{self, ApiState};
 use crate::metrics::Metrics;
 use crate::nodes::Nodes;
@@ -65,6 +65,7 @@ impl App {
             snapshots: snapshots.clone(),
             nodes: nodes.clone(),
             metrics: metrics.clone(),
+            admission: Admission::per_second(settings.new_streams_per_second),
             control_plane: replica,
         });
         let session = SessionService::new(reconciler.clone(), snapshots.clone(), nodes.clone());
@@ -143,7 +144,7 @@ async fn serve_xds(
         .http2_keepalive_interval(Some(KEEP_ALIVE.0))
         .http2_keepalive_timeout(Some(KEEP_ALIVE.1))
         .tcp_nodelay(true)
-        .add_service(ads)
+        .add_routes(ads.routes())
         .add_service(session.into_server())
         .serve_with_incoming(TcpListenerStream::new(listener));
     shutdown.run_until_cancelled(server).await.transpose()?;

@@ -53,6 +53,19 @@ pub struct Report {
     pub refused: Option<Refusal>,
 }
 
+/// What a client refused by a NACK.
+#[derive(Clone, Debug)]
+pub struct Refused {
+    /// The revision that it was sent.
+    pub revision: u64,
+    /// The type of the response.
+    pub ty: ResourceType,
+    /// The resources that it names, or all that were new to it.
+    pub resources: Vec<Arc<str>>,
+    /// What it said.
+    pub message: String,
+}
+
 impl Nodes {
     /// No nodes yet; `replica` names this process in the store.
     pub fn new(replica: String, metrics: Arc<Metrics>) -> Arc<Self> {
@@ -67,7 +80,7 @@ impl Nodes {
     }
 
     /// Notes a new stream. The node counts as connected until the handle is dropped.
-    pub fn connect(self: &Arc<Self>, node: &Node) -> NodeHandle {
+    pub fn connect(self: &Arc<Self>, node: &Node, _only: Option<ResourceType>) -> NodeHandle {
         let stream = self.streams.fetch_add(1, Ordering::Relaxed);
         let key = (node.fleet.clone(), node.id.clone());
         let now = Timestamp::now();
@@ -222,15 +235,17 @@ impl NodeHandle {
     }
 
     /// Something of this revision was refused.
-    pub fn refused(&self, revision: u64, ty: ResourceType, message: String) {
+    pub fn refused(&self, refused: Refused) {
+        let names = refused.resources.iter();
+        let refusal = Refusal {
+            revision: refused.revision,
+            type_url: refused.ty.type_url().to_owned(),
+            resources: names.map(ToString::to_string).collect(),
+            message: refused.message,
+            at: Timestamp::now(),
+        };
         self.update(|status| {
-            let type_url = ty.type_url().to_owned();
-            status.refused = Some(Refusal {
-                revision,
-                type_url,
-                message,
-                at: Timestamp::now(),
-            });
+            status.refused = Some(refusal);
             true
         });
     }

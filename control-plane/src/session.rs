@@ -4,6 +4,7 @@
 //!
 //! Here every node is told to activate the fleet's revision as soon as it has it.
 
+use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -170,7 +171,15 @@ fn refusal(status: &Status) -> Refusal {
             .first()
             .map(|problem| problem.type_url.clone())
             .unwrap_or_default(),
+        resources: names(status),
         message: lines.join("\n"),
         at: Timestamp::now(),
     }
+}
+
+/// The names of what has problems, each once.
+fn names(status: &Status) -> Vec<String> {
+    let names = status.problems.iter().map(|problem| &problem.name);
+    let names: BTreeSet<&String> = names.filter(|name| !name.is_empty()).collect();
+    names.into_iter().cloned().collect()
 }

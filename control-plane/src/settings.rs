@@ -2,6 +2,7 @@
 //! Not here: config, which arrives through the API.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
@@ -33,6 +34,14 @@ pub struct Settings {
         env = "SIGNALBOX_XDS"
     )]
     pub xds: SocketAddr,
+    /// How many new xDS streams are served a second, and at most at once; the others wait their turn.
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "1000",
+        env = "SIGNALBOX_NEW_STREAMS_PER_SECOND"
+    )]
+    pub new_streams_per_second: NonZeroU32,
     /// The database instead of the embedded one: postgres://USER@HOST/NAME or sqlite:PATH.
     #[arg(
         long,

@@ -20,7 +20,8 @@ pub struct Served {
 }
 
 impl Served {
-    pub(crate) fn new(
+    /// A snapshot that comes after `previous`, if there is one.
+    pub fn new(
         revision: u64,
         change_seq: u64,
         snapshot: Snapshot,

@@ -18,15 +18,6 @@ use crate::{tools, wait};
 /// It waits up to 15 s for each of its first resources, and calls itself live after that in any case.
 const LIVE_WITHIN: Duration = Duration::from_mins(1);
 
-/// The variant of ADS that it speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ads {
-    /// What changed.
-    Delta,
-    /// All that is asked for, each time.
-    StateOfTheWorld,
-}
-
 /// A running Envoy.
 pub struct Envoy {
     process: Process,
@@ -37,15 +28,15 @@ pub struct Envoy {
 impl Envoy {
     /// Starts Envoy as node `node_id` of `fleet`, by delta ADS, and waits until it is live.
     pub async fn start(xds: SocketAddr, fleet: &str, node_id: &str) -> Result<Self> {
-        Self::start_by(Ads::Delta, xds, fleet, node_id).await
+        Self::follow(xds, fleet, node_id, "DELTA_GRPC").await
     }
 
-    /// Starts Envoy as node `node_id` of `fleet` and waits until it is live.
-    pub async fn start_by(ads: Ads, xds: SocketAddr, fleet: &str, node_id: &str) -> Result<Self> {
-        let api_type = match ads {
-            Ads::Delta => "DELTA_GRPC",
-            Ads::StateOfTheWorld => "GRPC",
-        };
+    /// As [`Self::start`], by state-of-the-world ADS.
+    pub async fn start_sotw(xds: SocketAddr, fleet: &str, node_id: &str) -> Result<Self> {
+        Self::follow(xds, fleet, node_id, "GRPC").await
+    }
+
+    async fn follow(xds: SocketAddr, fleet: &str, node_id: &str, api_type: &str) -> Result<Self> {
         let dynamic = json!({
             "node": {"id": node_id, "cluster": fleet},
             "dynamic_resources": {

@@ -145,7 +145,9 @@ impl Call {
 }
 
 fn lock(calls: &Mutex<Vec<Call>>) -> std::sync::MutexGuard<'_, Vec<Call>> {
-    calls.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    calls
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -157,7 +159,10 @@ mod tests {
         let line = r#"{"host":"h","path":"/s/m","start":1.5,"end":2,"failure":"UNAVAILABLE: x"}"#;
         let call = Call::parse(line).unwrap();
         assert_eq!((call.host.as_str(), call.path.as_str()), ("h", "/s/m"));
-        assert_eq!(call.end.duration_since(call.start).unwrap(), Duration::from_millis(500));
+        assert_eq!(
+            call.end.duration_since(call.start).unwrap(),
+            Duration::from_millis(500)
+        );
         assert_eq!(call.outcome, Err("UNAVAILABLE: x".to_owned()));
         assert!(Call::parse("I0000 some log").is_none());
     }

@@ -123,13 +123,14 @@ async fn serve(stream: TcpStream, name: Arc<str>, seen: Arc<Seen>) {
     seen.connections.fetch_add(1, Ordering::Relaxed);
     let _open = Counted::one_more(&seen.open);
     let _ = stream.set_nodelay(true);
-    let service = service_fn(|request| answer_counted(request, &name, &seen));
+    let service = service_fn(|request| {
+        let (name, seen) = (name.clone(), seen.clone());
+        async move { answer_counted(request, &name, &seen).await }
+    });
     let mut server = auto::Builder::new(TokioExecutor::new());
     server.http1().timer(TokioTimer::new());
     // A client that closes is the client's business: the counters tell what a test may want to know.
-    let _ = server
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
+    let _ = server.serve_connection(TokioIo::new(stream), service).await;
 }
 
 async fn answer_counted(

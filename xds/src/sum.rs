@@ -5,6 +5,8 @@
 //! A resource counts as the BLAKE3 hash of its type, name and version, read as a number; sums wrap at 256 bits. Nobody
 //! who could choose names and versions to meet a given sum gains anything: who may write config needs no tricks.
 
+use std::sync::Arc;
+
 use crate::resource::Resource;
 use crate::type_url::ResourceType;
 
@@ -48,7 +50,17 @@ impl SetSum {
         bytes
     }
 
-    pub(crate) fn add(&mut self, resource: &Resource) {
+    /// The sum of these resources.
+    pub fn of<'r>(resources: impl IntoIterator<Item = &'r Arc<Resource>>) -> Self {
+        let mut sum = Self::default();
+        for resource in resources {
+            sum.add(resource);
+        }
+        sum
+    }
+
+    /// Adds one resource.
+    pub fn add(&mut self, resource: &Resource) {
         self.count += 1;
         let mut carry = false;
         for (limb, more) in self.limbs.iter_mut().zip(hash(resource)) {

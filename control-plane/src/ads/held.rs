@@ -7,7 +7,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use xds::resource::Resource;
+use xds::resource::cluster::Discovery;
+use xds::resource::{Body, Resource};
 use xds::type_url::ResourceType;
 use xds::version::Version;
 
@@ -29,10 +30,20 @@ enum Exception {
     Version(Version),
 }
 
+/// How it is said that a name that was asked for does not exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Absence {
+    /// In a response, as deltas can.
+    Answered,
+    /// Not at all: the client waits.
+    Silent,
+}
+
 /// What the client holds of one type.
 #[derive(Debug)]
 pub(super) struct Held {
     ty: ResourceType,
+    absence: Absence,
     cursor: Option<Arc<Served>>,
     exceptions: BTreeMap<Arc<str>, Exception>,
     in_flight: Option<InFlight>,
@@ -67,9 +78,10 @@ pub(super) enum Part {
 }
 
 impl Held {
-    pub(super) fn new(ty: ResourceType) -> Self {
+    pub(super) fn new(ty: ResourceType, absence: Absence) -> Self {
         Self {
             ty,
+            absence,
             cursor: None,
             exceptions: BTreeMap::new(),
             in_flight: None,
@@ -106,14 +118,30 @@ impl Held {
         self.must_answer = true;
     }
 
+    /// The wildcard was put beside names: what it covers beyond them is not held, whatever the cursor says.
+    pub(super) fn widen(&mut self, subscription: &Subscription) {
+        let Some(cursor) = self.cursor.take() else {
+            return;
+        };
+        for name in subscription.names() {
+            if let Some(resource) = cursor.snapshot().get(self.ty, name) {
+                let held = Exception::Version(resource.version().clone());
+                self.exceptions.entry(name.clone()).or_insert(held);
+            }
+        }
+    }
+
     /// Whether a response waits for its ACK or NACK.
     pub(super) fn is_in_flight(&self) -> bool {
         self.in_flight.is_some()
     }
 
-    /// Whether something was refused and has not changed since.
-    pub(super) fn has_refused(&self) -> bool {
-        !self.refused.is_empty()
+    /// Whether something was refused that is still to be served.
+    pub(super) fn has_refused(&self, target: &Served) -> bool {
+        self.refused.iter().any(|(name, version)| {
+            let wanted = target.snapshot().get(self.ty, name);
+            wanted.is_some_and(|wanted| wanted.version() == version)
+        })
     }
 
     /// Takes an ACK; `false` if the nonce is stale.
@@ -127,26 +155,28 @@ impl Held {
         true
     }
 
-    /// Takes a NACK; `false` if the nonce is stale. No resource of the response counts as delivered: a client may
+    /// Takes a NACK and returns the names that are refused; `None` if the nonce is stale. No resource of the response counts as delivered: a client may
     /// drop it as a whole. Those that the error names are not sent again until they change, the others are; if it
     /// names none, none is. So every NACK ends something, and there is no loop.
-    pub(super) fn refuse(&mut self, nonce: &str, error: &str) -> bool {
-        let Some(in_flight) = self.in_flight.take_if(|in_flight| in_flight.nonce == nonce) else {
-            return false;
-        };
+    pub(super) fn refuse(&mut self, nonce: &str, error: &str) -> Option<Vec<Arc<str>>> {
+        let in_flight = self
+            .in_flight
+            .take_if(|in_flight| in_flight.nonce == nonce)?;
         let sent = in_flight
             .before
             .into_iter()
             .filter_map(|(name, before, sent)| Some((name, before, sent?)));
         let sent: Vec<_> = sent.collect();
         let names_any = sent.iter().any(|(name, _, _)| error.contains(&**name));
+        let mut refused = Vec::new();
         for (name, before, version) in sent {
             if !names_any || error.contains(&*name) {
                 self.refused.insert(name.clone(), version);
+                refused.push(name.clone());
             }
             self.exceptions.insert(name, before);
         }
-        true
+        Some(refused)
     }
 
     /// Whether there is something to send of this part.
@@ -210,7 +240,7 @@ impl Held {
                 }
             }
         }
-        let answers = std::mem::take(&mut self.must_answer) && part == Part::Additions;
+        let answers = part == Part::Additions && std::mem::take(&mut self.must_answer);
         self.cursor = Some(target.clone());
         self.exceptions = exceptions;
         if content.changed.is_empty() && content.removed.is_empty() && !answers {
@@ -265,8 +295,10 @@ impl Held {
             (Some(wanted), Exception::Version(held)) if *wanted.version() == held => None,
             (Some(wanted), _) if self.refused.get(name) == Some(wanted.version()) => None,
             (Some(wanted), _) => Some(Step::Change(wanted.clone())),
-            (None, Exception::Asked) => Some(Step::AnswerAbsent),
-            (None, Exception::Absent) => None,
+            (None, Exception::Asked) if self.absence == Absence::Answered => {
+                Some(Step::AnswerAbsent)
+            }
+            (None, Exception::Asked | Exception::Absent) => None,
             (None, Exception::Version(_)) => Some(Step::Remove),
         }
     }
@@ -298,6 +330,19 @@ impl Step {
             Self::Remove => Part::Removals,
         }
     }
+}
+
+/// The names under which the endpoints of these clusters are asked for.
+pub(super) fn eds_services(resources: &[Arc<Resource>]) -> impl Iterator<Item = &Arc<str>> {
+    resources
+        .iter()
+        .filter_map(|resource| match resource.body() {
+            Body::Cluster(cluster) => match &cluster.discovery {
+                Discovery::Eds(service) => Some(service),
+                Discovery::Static(_) => None,
+            },
+            _ => None,
+        })
 }
 
 #[cfg(test)]

@@ -1,46 +1,49 @@
-//! The I/O of one stream: reads requests, watches the fleet's snapshot, and writes a response whenever the client can
-//! take one. No lock is held while it waits; all decisions are in `delta`.
+//! The I/O of one stream, in either variant: reads requests, watches the fleet's snapshot, and writes a response whenever
+//! the client can take one. No lock is held while it waits; all decisions are in `delta` and `sotw`.
 
 use std::sync::Arc;
 
-use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryRequest;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tonic::{Status, Streaming};
-use xds::node::{ClientClass, Node};
+use xds::node::Node;
 use xds::type_url::ResourceType;
 
-use crate::nodes::NodeHandle;
+use crate::nodes::{NodeHandle, Refused};
 use crate::snapshots::Served;
 
 use super::StreamContext;
-use super::delta::{DeltaState, Meaning, Removals};
+use super::delta::Meaning;
+use super::variant::Variant;
 use super::wire::Encoded;
 
 type Responses = mpsc::Sender<Result<Encoded, Status>>;
 
-/// Serves one stream until the client ends it.
-pub(super) async fn run(
+/// Serves one stream until the client ends it; a stream of `only` one type if it is not an aggregated one.
+pub(super) async fn run<V: Variant>(
     context: Arc<StreamContext>,
-    mut requests: Streaming<DeltaDiscoveryRequest>,
+    only: Option<ResourceType>,
+    mut requests: Streaming<V::Request>,
     responses: Responses,
 ) {
-    if let Err(status) = serve(&context, &mut requests, &responses).await {
+    if let Err(status) = serve::<V>(&context, only, &mut requests, &responses).await {
         // The receiver is gone if the connection broke; then there is nobody to tell.
         let _ = responses.send(Err(status)).await;
     }
 }
 
-async fn serve(
+async fn serve<V: Variant>(
     context: &StreamContext,
-    requests: &mut Streaming<DeltaDiscoveryRequest>,
+    only: Option<ResourceType>,
+    requests: &mut Streaming<V::Request>,
     responses: &Responses,
 ) -> Result<(), Status> {
     let Some(first) = requests.message().await? else {
         return Ok(());
     };
-    let node = Node::from_proto(first.node.as_ref())
+    let node = Node::from_proto(V::node(&first))
         .map_err(|error| Status::invalid_argument(error.to_string()))?;
+    tokio::time::sleep_until(context.admission.admit(Instant::now())).await;
     // This replica may lag behind: a client that comes from another one must not be moved back. While the store is away,
     // what is known has to do.
     if let Err(error) = context.reconciler.refresh().await {
@@ -48,36 +51,40 @@ async fn serve(
     }
     let mut watched = context
         .snapshots
-        .watch(&node.fleet, node.class())
+        .watch(&node.fleet, V::class(node.class()))
         .ok_or_else(|| Status::not_found(format!("there is no fleet {:?}", node.fleet)))?;
     tracing::info!(fleet = %node.fleet, node = %node.id, class = %node.class(), "xDS stream opened");
     let target = watched.borrow_and_update().clone();
     let mut session = Session {
         context,
-        state: DeltaState::new(target, removals(node.class()), Instant::now()),
-        handle: context.nodes.connect(&node),
+        only,
+        state: V::new(target, node.class(), Instant::now()),
+        handle: context.nodes.connect(&node, only),
         node,
         unknown_type: None,
     };
-    session.request(&first);
-    let result = session.drive(requests, &mut watched, responses).await;
+    let result = match session.request(&first) {
+        Ok(()) => session.drive(requests, &mut watched, responses).await,
+        Err(status) => Err(status),
+    };
     tracing::info!(fleet = %session.node.fleet, node = %session.node.id, "xDS stream closed");
     result
 }
 
-struct Session<'c> {
+struct Session<'c, V> {
     context: &'c StreamContext,
-    state: DeltaState,
+    only: Option<ResourceType>,
+    state: V,
     handle: NodeHandle,
     node: Node,
-    /// The answer to a type that we do not know: its names do not exist.
+    /// The answer to a type that we do not serve.
     unknown_type: Option<Encoded>,
 }
 
-impl Session<'_> {
+impl<V: Variant> Session<'_, V> {
     async fn drive(
         &mut self,
-        requests: &mut Streaming<DeltaDiscoveryRequest>,
+        requests: &mut Streaming<V::Request>,
         watched: &mut watch::Receiver<Arc<Served>>,
         responses: &Responses,
     ) -> Result<(), Status> {
@@ -91,7 +98,7 @@ impl Session<'_> {
             tokio::select! {
                 request = requests.message() => match request? {
                     Some(request) => {
-                        self.request(&request);
+                        self.request(&request)?;
                         pending = true;
                     }
                     None => return Ok(()),
@@ -116,23 +123,42 @@ impl Session<'_> {
         }
     }
 
-    fn request(&mut self, request: &DeltaDiscoveryRequest) {
-        let Some(ty) = ResourceType::from_type_url(&request.type_url) else {
-            self.unknown_type =
-                Encoded::nothing_of(&request.type_url, &request.resource_names_subscribe);
-            return;
+    fn request(&mut self, request: &V::Request) -> Result<(), Status> {
+        let Some(ty) = self.type_of(V::type_url(request))? else {
+            // It must not end an aggregated stream.
+            self.unknown_type = V::unknown(request);
+            return Ok(());
         };
         match self.state.request(ty, request) {
             Meaning::Names => {}
             Meaning::Ack => {
                 self.context.metrics.xds_acks.inc();
             }
-            Meaning::Nack(message) => {
+            Meaning::Nack { message, resources } => {
                 let revision = self.state.target().revision();
                 tracing::warn!(fleet = %self.node.fleet, node = %self.node.id, %ty, revision, %message, "config refused");
                 self.context.metrics.xds_nacks.inc();
-                self.handle.refused(revision, ty, message);
+                self.handle.refused(Refused {
+                    revision,
+                    ty,
+                    resources,
+                    message,
+                });
             }
+        }
+        Ok(())
+    }
+
+    /// The type that a request is about; `None` if it is not served. On a stream of one type none need be named, and no
+    /// other may be.
+    fn type_of(&self, type_url: &str) -> Result<Option<ResourceType>, Status> {
+        match self.only {
+            None => Ok(ResourceType::from_type_url(type_url).filter(|ty| V::serves(*ty))),
+            Some(only) if type_url.is_empty() || type_url == only.type_url() => Ok(Some(only)),
+            Some(only) => Err(Status::invalid_argument(format!(
+                "this stream is for {}, not for {type_url:?}",
+                only.type_url()
+            ))),
         }
     }
 
@@ -141,7 +167,8 @@ impl Session<'_> {
             return Some(response);
         }
         let revision = self.state.target().revision();
-        let Some(response) = self.state.next_response(Instant::now()) else {
+        let now = Instant::now();
+        let Some(response) = self.state.next_response(&self.context.control_plane, now) else {
             self.handle.sent(revision);
             if self.state.is_settled() {
                 self.handle.acknowledged(revision);
@@ -149,18 +176,7 @@ impl Session<'_> {
             return None;
         };
         self.context.metrics.xds_pushes.inc();
-        Some(Encoded::new(
-            &response,
-            revision,
-            &self.context.control_plane,
-        ))
-    }
-}
-
-fn removals(class: ClientClass) -> Removals {
-    match class {
-        ClientClass::Signalbox => Removals::AtOnce,
-        ClientClass::Envoy | ClientClass::Grpc => Removals::AfterAcknowledgement,
+        Some(response)
     }
 }
 

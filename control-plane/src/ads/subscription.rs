@@ -1,4 +1,4 @@
-//! What one stream is subscribed to, for one resource type, in the incremental variant of the protocol.
+//! What one stream is subscribed to, for one resource type, in both variants of the protocol.
 //! Pure: names come in, "is this covered?" goes out. What the client holds of it is in `held`.
 
 use std::collections::BTreeSet;
@@ -10,6 +10,8 @@ use xds::type_url::ResourceType;
 #[derive(Debug, Default)]
 pub(super) struct Subscription {
     started: bool,
+    /// A name was sent once: from then on an empty list, where lists are sent in full, asks for nothing.
+    named: bool,
     wildcard: bool,
     names: BTreeSet<Arc<str>>,
 }
@@ -23,6 +25,8 @@ pub(super) struct Asked {
     pub(super) dropped: Vec<Arc<str>>,
     /// The wildcard was asked for: it must be answered, even if there is nothing.
     pub(super) wildcard: bool,
+    /// The wildcard was put where there were only names before.
+    pub(super) widened: bool,
 }
 
 impl Subscription {
@@ -40,11 +44,12 @@ impl Subscription {
         let legacy = !self.started
             && subscribe.is_empty()
             && matches!(ty, ResourceType::Listener | ResourceType::Cluster);
-        self.started = true;
         if legacy || subscribe.iter().any(|name| name == "*") {
             asked.wildcard = true;
+            asked.widened = self.started && !self.wildcard;
             self.wildcard = true;
         }
+        self.started = true;
         for name in subscribe.iter().filter(|name| *name != "*") {
             let name: Arc<str> = name.as_str().into();
             self.names.insert(name.clone());
@@ -54,6 +59,37 @@ impl Subscription {
             self.unsubscribe(name, &mut asked);
         }
         asked
+    }
+
+    /// Takes in the names of one request of the state-of-the-world variant: they take the place of those before.
+    ///
+    /// A list without names asks for everything, for LDS and CDS, until a name was sent once; then it asks for nothing.
+    pub(super) fn replace(&mut self, ty: ResourceType, names: &[String]) -> Asked {
+        let mut asked = Asked::default();
+        let legacy = names.is_empty()
+            && !self.named
+            && matches!(ty, ResourceType::Listener | ResourceType::Cluster);
+        let wildcard = legacy || names.iter().any(|name| name == "*");
+        if wildcard && !self.wildcard {
+            asked.wildcard = true;
+            asked.widened = self.started;
+        }
+        self.started = true;
+        self.named |= !names.is_empty();
+        self.wildcard = wildcard;
+        let names = names.iter().filter(|name| *name != "*");
+        let names: BTreeSet<Arc<str>> = names.map(|name| name.as_str().into()).collect();
+        asked.names = names.difference(&self.names).cloned().collect();
+        if !wildcard {
+            asked.dropped = self.names.difference(&names).cloned().collect();
+        }
+        self.names = names;
+        asked
+    }
+
+    /// Whether any request has come.
+    pub(super) fn has_started(&self) -> bool {
+        self.started
     }
 
     fn unsubscribe(&mut self, name: &str, asked: &mut Asked) {
@@ -135,6 +171,24 @@ mod tests {
         let mut both = Subscription::default();
         update(&mut both, &["*", "a"], &[]);
         assert_eq!(update(&mut both, &[], &["a"]).names, ["a".into()]);
+    }
+
+    #[test]
+    fn a_list_in_full_asks_for_everything_only_until_a_name_was_sent() {
+        let mut list = Subscription::default();
+        assert!(list.replace(ResourceType::Cluster, &[]).wildcard);
+        assert!(list.covers("b"));
+        let asked = list.replace(ResourceType::Cluster, &names(&["a"]));
+        assert_eq!(asked.names, ["a".into()]);
+        assert!(!list.covers("b"));
+        let asked = list.replace(ResourceType::Cluster, &[]);
+        assert_eq!(asked.dropped, ["a".into()]);
+        assert!(!list.is_wildcard() && !list.covers("a"));
+        assert!(
+            list.replace(ResourceType::Cluster, &names(&["*", "a"]))
+                .widened
+        );
+        assert!(list.covers("b"));
     }
 
     #[test]

@@ -52,6 +52,8 @@ pub struct Refusal {
     pub revision: u64,
     /// The type of the resources.
     pub type_url: String,
+    /// The names of the resources; those that the node named if it named any, else all that were new to it.
+    pub resources: Vec<String>,
     /// What the node said.
     pub message: String,
     /// When.

@@ -20,6 +20,8 @@ const REPLICA_IS_DEAD_AFTER: Duration = Duration::from_secs(15);
 struct StoredRefusal {
     revision: u64,
     type_url: String,
+    #[serde(default)]
+    resources: Vec<String>,
     message: String,
     at: i64,
 }
@@ -173,6 +175,7 @@ fn stored(refusal: &Refusal) -> Vec<u8> {
     canonical::to_bytes(&StoredRefusal {
         revision: refusal.revision,
         type_url: refusal.type_url.clone(),
+        resources: refusal.resources.clone(),
         message: refusal.message.clone(),
         at: refusal.at.as_micros(),
     })
@@ -182,12 +185,14 @@ fn refusal(bytes: &[u8]) -> Result<Refusal, serde_json::Error> {
     let StoredRefusal {
         revision,
         type_url,
+        resources,
         message,
         at,
     } = serde_json::from_slice(bytes)?;
     Ok(Refusal {
         revision,
         type_url,
+        resources,
         message,
         at: Timestamp::from_micros(at),
     })

@@ -18,4 +18,5 @@ mod restart;
 mod same_answers;
 mod session;
 mod state_of_the_world;
+mod stock_clients;
 mod survival;

@@ -1,6 +1,7 @@
 use envoy_types::pb::google::rpc::Status;
 
 use super::*;
+use crate::ads::order::REMOVAL_PATIENCE;
 use crate::ads::testing::{cluster, eds_cluster, endpoints, served};
 
 const CDS: ResourceType = ResourceType::Cluster;
@@ -98,7 +99,10 @@ fn removals_wait_for_acknowledgements_or_a_while_but_never_pass_a_refusal() {
     let (mut refused, addition) = fresh();
     assert_eq!(
         refused.request(CDS, &nack(&addition, "new: no")),
-        Meaning::Nack("new: no".into())
+        Meaning::Nack {
+            message: "new: no".into(),
+            resources: vec!["new".into()]
+        }
     );
     assert_eq!(refused.removals_due(), None);
     assert!(refused.next_response(now + REMOVAL_PATIENCE * 2).is_none());

@@ -34,7 +34,7 @@ fn names(content: &Content) -> Vec<&str> {
 
 #[test]
 fn a_wildcard_is_answered_even_if_there_is_nothing_and_only_once() {
-    let (mut held, all, nothing) = (Held::new(TY), wildcard(), served([]));
+    let (mut held, all, nothing) = (Held::new(TY, Absence::Answered), wildcard(), served([]));
     held.ask_all();
     assert!(held.has_pending(&all, &nothing, Part::Additions));
     assert!(held.send(&all, &nothing, Part::Additions, "1").is_some());
@@ -44,7 +44,7 @@ fn a_wildcard_is_answered_even_if_there_is_nothing_and_only_once() {
 
 #[test]
 fn a_name_that_does_not_exist_is_answered_and_sent_once_it_is_made() {
-    let (mut held, one) = (Held::new(TY), named(&["a"]));
+    let (mut held, one) = (Held::new(TY, Absence::Answered), named(&["a"]));
     held.ask(&"a".into());
     let content = held.send(&one, &served([]), Part::Additions, "1").unwrap();
     assert_eq!(content.removed, ["a".into()]);
@@ -57,7 +57,11 @@ fn a_name_that_does_not_exist_is_answered_and_sent_once_it_is_made() {
 
 #[test]
 fn a_name_that_is_asked_for_again_is_sent_again_although_it_did_not_change() {
-    let (mut held, one, target) = (Held::new(TY), named(&["a"]), served([cluster("a", 1)]));
+    let (mut held, one, target) = (
+        Held::new(TY, Absence::Answered),
+        named(&["a"]),
+        served([cluster("a", 1)]),
+    );
     held.ask(&"a".into());
     held.send(&one, &target, Part::Additions, "1").unwrap();
     held.acknowledge("1");
@@ -71,7 +75,11 @@ fn a_name_that_is_asked_for_again_is_sent_again_although_it_did_not_change() {
 
 #[test]
 fn what_is_removed_and_made_again_with_the_same_content_is_sent_again() {
-    let (mut held, all, there) = (Held::new(TY), wildcard(), served([cluster("a", 1)]));
+    let (mut held, all, there) = (
+        Held::new(TY, Absence::Answered),
+        wildcard(),
+        served([cluster("a", 1)]),
+    );
     held.send(&all, &there, Part::Additions, "1").unwrap();
     held.acknowledge("1");
     let content = held.send(&all, &served([]), Part::Removals, "2").unwrap();
@@ -85,29 +93,36 @@ fn what_is_removed_and_made_again_with_the_same_content_is_sent_again() {
 
 #[test]
 fn what_was_refused_is_not_sent_again_until_it_changes_and_its_neighbours_are() {
-    let (mut held, all) = (Held::new(TY), wildcard());
+    let (mut held, all) = (Held::new(TY, Absence::Answered), wildcard());
     let target = served([cluster("bad", 1), cluster("good", 1)]);
     held.send(&all, &target, Part::Additions, "1").unwrap();
-    assert!(held.refuse("1", "Error adding cluster bad: no"));
+    assert_eq!(
+        held.refuse("1", "Error adding cluster bad: no"),
+        Some(vec!["bad".into()])
+    );
     assert_eq!(
         names(&held.send(&all, &target, Part::Additions, "2").unwrap()),
         ["good"]
     );
     held.acknowledge("2");
-    assert!(held.has_refused() && !held.has_pending(&all, &target, Part::Additions));
+    assert!(held.has_refused(&target) && !held.has_pending(&all, &target, Part::Additions));
+    assert!(
+        !held.has_refused(&served([cluster("good", 1)])),
+        "it is no longer wanted"
+    );
     let mended = served([cluster("bad", 2), cluster("good", 1)]);
     assert_eq!(
         names(&held.send(&all, &mended, Part::Additions, "3").unwrap()),
         ["bad"]
     );
     held.acknowledge("3");
-    assert!(!held.has_refused());
+    assert!(!held.has_refused(&mended));
 }
 
 #[test]
 fn a_refusal_that_names_nobody_stops_the_whole_response() {
     let (mut held, all, target) = (
-        Held::new(TY),
+        Held::new(TY, Absence::Answered),
         wildcard(),
         served([cluster("x1", 1), cluster("x2", 1)]),
     );
@@ -123,15 +138,19 @@ fn a_refusal_that_names_nobody_stops_the_whole_response() {
 
 #[test]
 fn a_stale_nonce_says_nothing() {
-    let (mut held, all, target) = (Held::new(TY), wildcard(), served([cluster("a", 1)]));
+    let (mut held, all, target) = (
+        Held::new(TY, Absence::Answered),
+        wildcard(),
+        served([cluster("a", 1)]),
+    );
     held.send(&all, &target, Part::Additions, "2").unwrap();
-    assert!(!held.acknowledge("1") && !held.refuse("1", "a"));
-    assert!(held.is_in_flight() && !held.has_refused());
+    assert!(!held.acknowledge("1") && held.refuse("1", "a").is_none());
+    assert!(held.is_in_flight() && !held.has_refused(&target));
 }
 
 #[test]
 fn a_client_that_comes_back_gets_only_what_differs() {
-    let (mut held, all) = (Held::new(TY), wildcard());
+    let (mut held, all) = (Held::new(TY, Absence::Answered), wildcard());
     let target = served([cluster("same", 1), cluster("changed", 2), cluster("new", 1)]);
     let versions =
         |resource: Arc<Resource>| (resource.name().to_string(), resource.version().to_string());
@@ -150,6 +169,38 @@ fn a_client_that_comes_back_gets_only_what_differs() {
             .unwrap()
             .removed,
         ["gone".into()]
+    );
+}
+
+#[test]
+fn a_wildcard_that_comes_later_brings_what_the_names_did_not_cover() {
+    let mut held = Held::new(TY, Absence::Answered);
+    let mut subscription = named(&["a"]);
+    let target = served([cluster("a", 1), cluster("b", 1)]);
+    held.ask(&"a".into());
+    held.send(&subscription, &target, Part::Additions, "1")
+        .unwrap();
+    held.acknowledge("1");
+    assert!(subscription.update(TY, &["*".into()], &[]).widened);
+    held.ask_all();
+    held.widen(&subscription);
+    let content = held
+        .send(&subscription, &target, Part::Additions, "2")
+        .unwrap();
+    assert_eq!(names(&content), ["b"]);
+}
+
+#[test]
+fn where_absence_cannot_be_said_a_name_waits_until_it_is_made() {
+    let mut held = Held::new(TY, Absence::Silent);
+    let one = named(&["a"]);
+    held.ask(&"a".into());
+    assert!(!held.has_pending(&one, &served([]), Part::Additions));
+    assert!(held.send(&one, &served([]), Part::Additions, "1").is_none());
+    let made = served([cluster("a", 1)]);
+    assert_eq!(
+        names(&held.send(&one, &made, Part::Additions, "1").unwrap()),
+        ["a"]
     );
 }
 
@@ -177,7 +228,7 @@ proptest! {
     /// the versions that it refused.
     #[test]
     fn whatever_happens_on_the_way_the_client_ends_with_what_it_is_to_be_served(events in proptest::collection::vec(event(), 0..40)) {
-        let (mut held, all) = (Held::new(TY), wildcard());
+        let (mut held, all) = (Held::new(TY, Absence::Answered), wildcard());
         held.ask_all();
         let mut client: BTreeMap<Arc<str>, Version> = BTreeMap::new();
         let mut refused: Vec<(Arc<str>, Version)> = Vec::new();
@@ -213,7 +264,7 @@ proptest! {
                 },
                 Event::Nack(bad) => if let Some((nonce, content)) = sent.take_if(|(_, content)| !content.changed.is_empty()) {
                     let name = format!("c{bad}");
-                    prop_assert!(held.refuse(&nonce, &name));
+                    prop_assert!(held.refuse(&nonce, &name).is_some());
                     let named = content.changed.iter().any(|resource| **resource.name() == *name);
                     for resource in content.changed.iter().filter(|resource| !named || **resource.name() == *name) {
                         refused.retain(|(name, _)| name != resource.name());

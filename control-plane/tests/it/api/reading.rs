@@ -124,6 +124,7 @@ async fn nodes_are_shown_with_what_they_refused() {
         refused: Some(Refusal {
             revision: 2,
             type_url: "t".into(),
+            resources: vec!["r".into()],
             message: "no".into(),
             at: Timestamp::from_micros(0),
         }),

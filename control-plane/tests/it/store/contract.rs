@@ -419,6 +419,7 @@ async fn a_node_is_what_its_replica_last_wrote(fresh: Fresh) {
     status.refused = Some(Refusal {
         revision: 3,
         type_url: "type.googleapis.com/x".into(),
+        resources: vec!["r".into()],
         message: "no".into(),
         at: Timestamp::from_micros(7),
     });

@@ -24,12 +24,14 @@ pub(crate) struct Probe {
 /// What may come back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
-    /// From one of these upstreams, by their numbers.
-    From(BTreeSet<usize>),
-    /// The proxy answers with 200 by itself; a gRPC client cannot.
+    /// From one of these upstreams.
+    From(BTreeSet<String>),
+    /// The proxy answers with 200 by itself.
     Local,
-    /// No route.
+    /// No route: 404.
     Nothing,
+    /// No answer for a program without a proxy.
+    Unavailable,
 }
 
 /// A valid config.
@@ -66,9 +68,8 @@ enum Target {
 
 /// Everything that is asked, whether there is a route for it or not.
 pub(crate) fn probes() -> Vec<Probe> {
-    let paths = (0..SERVICES).flat_map(|service| {
-        ["get", "put"].map(|method| format!("/service{service}/{method}"))
-    });
+    let paths = (0..SERVICES)
+        .flat_map(|service| ["get", "put"].map(|method| format!("/service{service}/{method}")));
     let paths: Vec<_> = paths.collect();
     let of_host = |host: &str| {
         let probe = |path: &String| Probe {
@@ -125,10 +126,16 @@ impl Model {
         };
         let find = |service| {
             let exact = (host, Place::Method(service));
-            let exact = probe.path.ends_with("/get").then(|| self.routes.get(&exact));
-            exact.flatten().or_else(|| self.routes.get(&(host, Place::Service(service))))
+            let exact = probe
+                .path
+                .ends_with("/get")
+                .then(|| self.routes.get(&exact));
+            exact
+                .flatten()
+                .or_else(|| self.routes.get(&(host, Place::Service(service))))
         };
-        let service = (0..SERVICES).find(|service| probe.path.starts_with(&format!("/service{service}/")));
+        let service =
+            (0..SERVICES).find(|service| probe.path.starts_with(&format!("/service{service}/")));
         match service.and_then(find) {
             None => Answer::Nothing,
             Some(Target::Respond) => Answer::Local,
@@ -137,14 +144,22 @@ impl Model {
                     .iter()
                     .filter(|(_, weight)| **weight > 0)
                     .flat_map(|(name, _)| &self.clusters[name].upstreams)
-                    .copied()
+                    .map(|upstream| upstream_name(*upstream))
                     .collect(),
             ),
         }
     }
 
-    /// The document, with the marker that says which edit it is.
-    pub(crate) fn yaml(&self, port: u16, upstream_ports: &[u16], marker: usize) -> String {
+    /// What a probe is answered with where there is no proxy that could answer by itself.
+    pub(crate) fn answer_without_a_proxy(&self, probe: &Probe) -> Answer {
+        match self.answer(probe) {
+            Answer::From(upstreams) => Answer::From(upstreams),
+            _ => Answer::Unavailable,
+        }
+    }
+
+    /// The document.
+    pub(crate) fn yaml(&self, port: u16, upstream_ports: &[u16]) -> String {
         let mut yaml = format!(
             "listeners: [{{name: web, address: 0.0.0.0, port: {port}, trusted_hops: {}}}]\nclusters:\n",
             self.trusted_hops
@@ -153,10 +168,6 @@ impl Model {
             let _ = writeln!(yaml, "  - {}", cluster.yaml(name, upstream_ports));
         }
         yaml.push_str("routes:\n");
-        let _ = writeln!(
-            yaml,
-            "  - {{name: marker, match: {{path: {{exact: /marker}}}}, respond: {{status: 200, body: \"{marker}\"}}}}"
-        );
         for ((host, place), target) in &self.routes {
             let (name, path) = match place {
                 Place::Method(service) => (
@@ -194,7 +205,8 @@ impl Model {
 
     fn put_route(&mut self, rng: &mut Rng) -> &'static str {
         let target = self.forward(rng);
-        self.routes.insert(Self::random_place(rng, Place::Service), target);
+        self.routes
+            .insert(Self::random_place(rng, Place::Service), target);
         "put a route"
     }
 
@@ -204,7 +216,8 @@ impl Model {
         } else {
             self.forward(rng)
         };
-        self.routes.insert(Self::random_place(rng, Place::Method), target);
+        self.routes
+            .insert(Self::random_place(rng, Place::Method), target);
         "put a route before another"
     }
 
@@ -254,7 +267,8 @@ impl Model {
         }
         let name = self.create_cluster(rng);
         let place = Self::random_place(rng, Place::Service);
-        self.routes.insert(place, Target::Clusters(BTreeMap::from([(name, 1)])));
+        self.routes
+            .insert(place, Target::Clusters(BTreeMap::from([(name, 1)])));
         "create a cluster and lead a route to it"
     }
 
@@ -308,11 +322,15 @@ impl Cluster {
         } else {
             ""
         };
-        let endpoints = self.upstreams.iter().map(|upstream| {
-            format!("{{address: 127.0.0.1, port: {}{zone}}}", ports[*upstream])
-        });
+        let endpoints = self
+            .upstreams
+            .iter()
+            .map(|upstream| format!("{{address: 127.0.0.1, port: {}{zone}}}", ports[*upstream]));
         let endpoints = endpoints.collect::<Vec<_>>().join(", ");
-        format!("{{name: {name}, load_balancing: {}{timeout}, endpoints: [{endpoints}]}}", self.balancing)
+        format!(
+            "{{name: {name}, load_balancing: {}{timeout}, endpoints: [{endpoints}]}}",
+            self.balancing
+        )
     }
 }
 
@@ -333,9 +351,15 @@ impl Target {
 
 /// The names of the upstreams that endpoints are taken from.
 pub(crate) fn upstream_names() -> impl Iterator<Item = String> {
-    (0..UPSTREAMS).map(|index| format!("u{index}"))
+    (0..UPSTREAMS).map(upstream_name)
+}
+
+fn upstream_name(index: usize) -> String {
+    format!("u{index}")
 }
 
 fn some_upstreams(rng: &mut Rng) -> BTreeSet<usize> {
-    (0..=rng.usize(0..3)).map(|_| rng.usize(0..UPSTREAMS)).collect()
+    (0..=rng.usize(0..3))
+        .map(|_| rng.usize(0..UPSTREAMS))
+        .collect()
 }

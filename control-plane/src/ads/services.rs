@@ -1,0 +1,171 @@
+//! The gRPC services: the aggregated one and one for each type, each with its methods in both variants, over one driver.
+//! Written by hand, not generated, for one reason: the responses are encoded already (`wire`).
+
+use std::convert::Infallible;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_util::future::BoxFuture;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::body::Body;
+use tonic::server::{Grpc, NamedService, StreamingService};
+use tonic::service::Routes;
+use tonic::{Request, Response, Status, Streaming};
+use xds::type_url::ResourceType;
+
+use super::StreamContext;
+use super::delta::DeltaState;
+use super::sotw::SotwState;
+use super::stream;
+use super::variant::Variant;
+use super::wire::{Encoded, EncodedCodec};
+
+/// Largest request. A client that comes back names all it holds in one message: 50,000 names are several MiB.
+const REQUEST_SIZE: usize = 64 * 1024 * 1024;
+
+/// A service with its methods. Sources: `envoy/service/*/v3/*.proto`.
+struct Discovery {
+    name: &'static str,
+    /// The method of the state of the world; virtual hosts have none.
+    sotw: Option<&'static str>,
+    delta: &'static str,
+    /// The one type that it serves; the aggregated service serves all.
+    only: Option<ResourceType>,
+}
+
+const SERVICES: [Discovery; 6] = [
+    Discovery {
+        name: "envoy.service.discovery.v3.AggregatedDiscoveryService",
+        sotw: Some("StreamAggregatedResources"),
+        delta: "DeltaAggregatedResources",
+        only: None,
+    },
+    Discovery {
+        name: "envoy.service.cluster.v3.ClusterDiscoveryService",
+        sotw: Some("StreamClusters"),
+        delta: "DeltaClusters",
+        only: Some(ResourceType::Cluster),
+    },
+    Discovery {
+        name: "envoy.service.endpoint.v3.EndpointDiscoveryService",
+        sotw: Some("StreamEndpoints"),
+        delta: "DeltaEndpoints",
+        only: Some(ResourceType::ClusterLoadAssignment),
+    },
+    Discovery {
+        name: "envoy.service.listener.v3.ListenerDiscoveryService",
+        sotw: Some("StreamListeners"),
+        delta: "DeltaListeners",
+        only: Some(ResourceType::Listener),
+    },
+    Discovery {
+        name: "envoy.service.route.v3.RouteDiscoveryService",
+        sotw: Some("StreamRoutes"),
+        delta: "DeltaRoutes",
+        only: Some(ResourceType::RouteConfiguration),
+    },
+    Discovery {
+        name: "envoy.service.route.v3.VirtualHostDiscoveryService",
+        sotw: None,
+        delta: "DeltaVirtualHosts",
+        only: Some(ResourceType::VirtualHost),
+    },
+];
+
+/// All services over what their streams need.
+pub(super) fn routes(context: &Arc<StreamContext>) -> Routes {
+    let routes = Routes::new(Service::<0>(context.clone()))
+        .add_service(Service::<1>(context.clone()))
+        .add_service(Service::<2>(context.clone()));
+    routes
+        .add_service(Service::<3>(context.clone()))
+        .add_service(Service::<4>(context.clone()))
+        .add_service(Service::<5>(context.clone()))
+}
+
+/// One of [`SERVICES`], by its index: tonic wants the name of a service as a constant of its type.
+#[derive(Clone, Debug)]
+struct Service<const INDEX: usize>(Arc<StreamContext>);
+
+impl<const INDEX: usize> NamedService for Service<INDEX> {
+    const NAME: &'static str = SERVICES[INDEX].name;
+}
+
+impl<const INDEX: usize> tower::Service<http::Request<Body>> for Service<INDEX> {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let context = self.0.clone();
+        let service = &SERVICES[INDEX];
+        Box::pin(async move {
+            let method = request.uri().path().rsplit('/').next();
+            Ok(if method == Some(service.delta) {
+                Method::<DeltaState>::new(context, service.only)
+                    .answer(request)
+                    .await
+            } else if method.is_some() && method == service.sotw {
+                Method::<SotwState>::new(context, service.only)
+                    .answer(request)
+                    .await
+            } else {
+                let (name, delta) = (service.name, service.delta);
+                let served = service
+                    .sotw
+                    .map_or_else(String::new, |sotw| format!("{sotw} and "));
+                Status::unimplemented(format!("{name} serves {served}{delta}")).into_http()
+            })
+        })
+    }
+}
+
+/// A method: one variant, for all types or one.
+struct Method<V> {
+    context: Arc<StreamContext>,
+    only: Option<ResourceType>,
+    variant: PhantomData<fn() -> V>,
+}
+
+impl<V: Variant> Method<V> {
+    fn new(context: Arc<StreamContext>, only: Option<ResourceType>) -> Self {
+        Self {
+            context,
+            only,
+            variant: PhantomData,
+        }
+    }
+
+    async fn answer(self, request: http::Request<Body>) -> http::Response<Body> {
+        let codec = EncodedCodec::<V::Request>::default();
+        let mut grpc = Grpc::new(codec).apply_max_message_size_config(Some(REQUEST_SIZE), None);
+        grpc.streaming(self, request).await
+    }
+}
+
+impl<V: Variant> StreamingService<V::Request> for Method<V> {
+    type Response = Encoded;
+    type ResponseStream = ReceiverStream<Result<Encoded, Status>>;
+    type Future = BoxFuture<'static, Result<Response<Self::ResponseStream>, Status>>;
+
+    fn call(&mut self, request: Request<Streaming<V::Request>>) -> Self::Future {
+        let (context, only) = (self.context.clone(), self.only);
+        Box::pin(async move {
+            // One response waits at most: a slow client gets the newest state when it can take it, not a queue.
+            let (responses, receiver) = mpsc::channel(1);
+            tokio::spawn(stream::run::<V>(
+                context,
+                only,
+                request.into_inner(),
+                responses,
+            ));
+            Ok(Response::new(ReceiverStream::new(receiver)))
+        })
+    }
+}
