@@ -65,9 +65,7 @@ async fn a_grpc_program_without_a_proxy_follows_routes_weights_and_endpoints() -
     // Endpoints come by the fast lane.
     client.wait_for((HOST, PUT), SOON, left_out).await?;
     let endpoints = json!({"endpoints": [{"address": "127.0.0.1", "port": second.port()}]});
-    let put = Request::put("/v1/fleets/default/endpoints/late")
-        .json(&endpoints)
-        .if_match_any();
+    let put = Request::put("/v1/fleets/default/endpoints/late").json(&endpoints);
     control_plane.send(put).await?.success()?;
     client
         .wait_for((HOST, PUT), SOON, answered("second"))

@@ -166,10 +166,11 @@ struct Clients {
 impl Clients {
     async fn start(stage: &Stage) -> Result<Self> {
         let [first, second] = &stage.sites;
-        let delta = Envoy::start(first.xds(), "default", "envoy-delta").await?;
-        let sotw = Envoy::start_sotw(second.xds(), "default", "envoy-sotw").await?;
+        // The narrower address is bound before the wildcard that stock Envoy listens on.
         let mut proxy = Fleet::proxy(0, first.xds()).start().await?;
         proxy.wait_live().await?;
+        let delta = Envoy::start(first.xds(), "default", "envoy-delta").await?;
+        let sotw = Envoy::start_sotw(second.xds(), "default", "envoy-sotw").await?;
         let targets: Vec<_> = probes()
             .into_iter()
             .map(|probe| (probe.host, probe.path))
