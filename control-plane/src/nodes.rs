@@ -223,9 +223,10 @@ impl Entry {
     fn look_for_problems(&mut self) {
         let kinds: BTreeSet<_> = self.streams.values().collect();
         let problem = "two live streams have this node id; every node needs an id of its own";
-        self.status.problems = match kinds.len() == self.streams.len() {
-            true => Vec::new(),
-            false => vec![problem.to_owned()],
+        self.status.problems = if kinds.len() == self.streams.len() {
+            Vec::new()
+        } else {
+            vec![problem.to_owned()]
         };
     }
 }

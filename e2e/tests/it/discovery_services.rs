@@ -35,13 +35,13 @@ fn endpoint(control_plane: &ControlPlane) -> Result<Endpoint> {
     ))?)
 }
 
-fn node(fleet: &str, user_agent: &str) -> Option<Node> {
-    Some(Node {
+fn node(fleet: &str, user_agent: &str) -> Node {
+    Node {
         id: "n".into(),
         cluster: fleet.into(),
         user_agent_name: user_agent.into(),
         ..Default::default()
-    })
+    }
 }
 
 async fn clusters(
@@ -60,7 +60,7 @@ async fn a_stream_of_clusters_needs_no_type_and_takes_no_other() -> Result<()> {
     let control_plane = control_plane().await?;
     let (requests, queue) = mpsc::channel(4);
     let first = DiscoveryRequest {
-        node: node("default", "envoy"),
+        node: Some(node("default", "envoy")),
         ..Default::default()
     };
     requests.send(first).await?;
@@ -86,7 +86,7 @@ async fn virtual_hosts_come_by_a_service_of_their_own_in_deltas() -> Result<()> 
     let control_plane = control_plane().await?;
     let (requests, queue) = mpsc::channel(4);
     let first = DeltaDiscoveryRequest {
-        node: node("default", "signalbox-proxy"),
+        node: Some(node("default", "signalbox-proxy")),
         type_url: ResourceType::VirtualHost.type_url().into(),
         resource_names_subscribe: vec!["*".into()],
         ..Default::default()
@@ -108,8 +108,8 @@ async fn a_stream_without_a_node_or_of_a_fleet_that_is_not_is_told_so() -> Resul
     let control_plane = control_plane().await?;
     let cases = [
         (None, Code::InvalidArgument),
-        (node("", "envoy"), Code::InvalidArgument),
-        (node("nowhere", "envoy"), Code::NotFound),
+        (Some(node("", "envoy")), Code::InvalidArgument),
+        (Some(node("nowhere", "envoy")), Code::NotFound),
     ];
     for (node, code) in cases {
         let channel = endpoint(&control_plane)?.connect().await?;
@@ -138,7 +138,7 @@ async fn an_aggregated_stream_outlives_unknown_types_and_many_pings() -> Result<
         .keep_alive_while_idle(true);
     let mut client = AggregatedDiscoveryServiceClient::new(often.connect().await?);
     let unknown = DiscoveryRequest {
-        node: node("default", "envoy"),
+        node: Some(node("default", "envoy")),
         type_url: "type.googleapis.com/none".into(),
         ..Default::default()
     };

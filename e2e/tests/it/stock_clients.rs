@@ -62,9 +62,10 @@ async fn a_listener_may_take_the_address_of_another_one_in_one_edit() -> Result<
             |name: &str| hello_config(port, name).replace("name: web", &format!("name: {name}"));
         control_plane.apply(&config("first")).await?;
         let (xds, fleet) = (control_plane.xds(), "default");
-        let envoy = match sotw {
-            true => Envoy::start_sotw(xds, fleet, "stock").await?,
-            false => Envoy::start(xds, fleet, "stock").await?,
+        let envoy = if sotw {
+            Envoy::start_sotw(xds, fleet, "stock").await?
+        } else {
+            Envoy::start(xds, fleet, "stock").await?
         };
         let prune = Request::put("/v1/fleets/default/config?prune=true").yaml(&config("second"));
         control_plane.send(prune.if_match_any()).await?.success()?;
