@@ -24,6 +24,8 @@ use xds::node::Node;
 use xds::problem::Problem;
 use xds::snapshot::Snapshot;
 
+pub use self::state::{ClientState, Reply};
+
 use crate::bootstrap::XdsMode;
 use crate::delivery::{Held, Switch};
 

@@ -39,7 +39,7 @@ mod disk;
 
 mod delivery;
 
-mod ads;
+pub mod ads;
 
 mod machine;
 

@@ -28,6 +28,8 @@ enum Exception {
     Absent,
     /// It holds this version.
     Version(Version),
+    /// It was sent something and refused the response: it may have dropped all of it or taken what was good.
+    Unknown,
 }
 
 /// How it is said that a name that was asked for does not exist.
@@ -47,8 +49,8 @@ pub(super) struct Held {
     cursor: Option<Arc<Served>>,
     exceptions: BTreeMap<Arc<str>, Exception>,
     in_flight: Option<InFlight>,
-    /// Versions this client refused: not sent again until the content changes.
-    refused: HashMap<Arc<str>, Version>,
+    /// What this client refused: not sent again until it changes.
+    refused: Vec<Refused>,
     /// The wildcard must be answered, even if there is nothing.
     must_answer: bool,
 }
@@ -57,9 +59,16 @@ pub(super) struct Held {
 #[derive(Debug)]
 struct InFlight {
     nonce: String,
-    /// What was in it, with what the client held before.
-    before: Vec<(Arc<str>, Exception, Option<Version>)>,
+    /// What was in it; no version if it is gone.
+    sent: Vec<(Arc<str>, Option<Version>)>,
+    /// It takes addresses from listeners, so that one that was refused for its address may be right now.
+    frees: bool,
 }
+
+/// What one NACK refused. A client may find fault with one resource for what another one says (two listeners at one address),
+/// and may not say which of them: when one of them changes or goes, all are tried again.
+#[derive(Debug)]
+struct Refused(BTreeMap<Arc<str>, Version>);
 
 /// The content of a response.
 #[derive(Debug, Default)]
@@ -77,6 +86,17 @@ pub(super) enum Part {
     Removals,
 }
 
+impl Part {
+    /// Where removals of a type belong. Nothing refers to a listener, so nothing is broken when one goes at once; and it has
+    /// to, where another one takes its address: a client refuses two listeners at one address.
+    pub(super) fn of_removals(ty: ResourceType) -> Self {
+        match ty {
+            ResourceType::Listener => Self::Additions,
+            _ => Self::Removals,
+        }
+    }
+}
+
 impl Held {
     pub(super) fn new(ty: ResourceType, absence: Absence) -> Self {
         Self {
@@ -85,7 +105,7 @@ impl Held {
             cursor: None,
             exceptions: BTreeMap::new(),
             in_flight: None,
-            refused: HashMap::new(),
+            refused: Vec::new(),
             must_answer: false,
         }
     }
@@ -103,14 +123,14 @@ impl Held {
 
     /// The client asked for a name, perhaps again: it must be answered, whatever was sent before.
     pub(super) fn ask(&mut self, name: &Arc<str>) {
-        self.refused.remove(name);
+        self.no_longer_refused(name);
         self.exceptions.insert(name.clone(), Exception::Asked);
     }
 
     /// The client no longer wants to hear of a name.
     pub(super) fn forget(&mut self, name: &str) {
         self.exceptions.remove(name);
-        self.refused.remove(name);
+        self.no_longer_refused(name);
     }
 
     /// The wildcard was asked for.
@@ -138,10 +158,9 @@ impl Held {
 
     /// Whether something was refused that is still to be served.
     pub(super) fn has_refused(&self, target: &Served) -> bool {
-        self.refused.iter().any(|(name, version)| {
-            let wanted = target.snapshot().get(self.ty, name);
-            wanted.is_some_and(|wanted| wanted.version() == version)
-        })
+        self.refused
+            .iter()
+            .any(|refused| refused.stands(self.ty, target))
     }
 
     /// Takes an ACK; `false` if the nonce is stale.
@@ -149,34 +168,51 @@ impl Held {
         let Some(in_flight) = self.in_flight.take_if(|in_flight| in_flight.nonce == nonce) else {
             return false;
         };
-        for (name, _, _) in in_flight.before {
-            self.refused.remove(&name);
+        if in_flight.frees {
+            self.refused.clear();
+        }
+        for (name, _) in in_flight.sent {
+            self.no_longer_refused(&name);
         }
         true
     }
 
-    /// Takes a NACK and returns the names that are refused; `None` if the nonce is stale. No resource of the response counts as delivered: a client may
-    /// drop it as a whole. Those that the error names are not sent again until they change, the others are; if it
-    /// names none, none is. So every NACK ends something, and there is no loop.
+    /// Takes a NACK and returns the names that are refused; `None` if the nonce is stale. What the client has of the response
+    /// is not known: some drop it as a whole, others take what is good. The resources that the error names are not sent again
+    /// until they change, the others are; if it names none, none is. So every NACK ends something, and there is no loop.
     pub(super) fn refuse(&mut self, nonce: &str, error: &str) -> Option<Vec<Arc<str>>> {
         let in_flight = self
             .in_flight
             .take_if(|in_flight| in_flight.nonce == nonce)?;
-        let sent = in_flight
-            .before
-            .into_iter()
-            .filter_map(|(name, before, sent)| Some((name, before, sent?)));
-        let sent: Vec<_> = sent.collect();
-        let names_any = sent.iter().any(|(name, _, _)| error.contains(&**name));
-        let mut refused = Vec::new();
-        for (name, before, version) in sent {
-            if !names_any || error.contains(&*name) {
-                self.refused.insert(name.clone(), version);
-                refused.push(name.clone());
-            }
-            self.exceptions.insert(name, before);
+        // Removals alone are not tried again: what would be refused then?
+        if in_flight.sent.iter().any(|(_, version)| version.is_some()) {
+            let names = in_flight.sent.iter().map(|(name, _)| name.clone());
+            self.exceptions
+                .extend(names.map(|name| (name, Exception::Unknown)));
         }
-        Some(refused)
+        let sent = in_flight.sent.into_iter();
+        let mut refused: BTreeMap<_, _> = sent
+            .filter_map(|(name, version)| Some((name, version?)))
+            .collect();
+        if refused.keys().any(|name| error.contains(&**name)) {
+            refused.retain(|name, _| error.contains(&**name));
+        }
+        for name in refused.keys() {
+            self.no_longer_refused(name);
+        }
+        let names = refused.keys().cloned().collect();
+        if !refused.is_empty() {
+            self.refused.push(Refused(refused));
+        }
+        Some(names)
+    }
+
+    fn no_longer_refused(&mut self, name: &str) {
+        for Refused(resources) in &mut self.refused {
+            resources.remove(name);
+        }
+        self.refused
+            .retain(|Refused(resources)| !resources.is_empty());
     }
 
     /// Whether there is something to send of this part.
@@ -199,7 +235,7 @@ impl Held {
         }
         self.candidates(subscription, target).iter().any(|name| {
             self.step(target, name)
-                .is_some_and(|step| step.part() == part)
+                .is_some_and(|step| step.part(self.ty) == part)
         })
     }
 
@@ -212,9 +248,9 @@ impl Held {
         nonce: &str,
     ) -> Option<Content> {
         let mut content = Content::default();
-        let mut before = Vec::new();
+        let mut sent = Vec::new();
         let mut exceptions = BTreeMap::new();
-        let mut size = 0;
+        let (mut size, mut frees) = (0, false);
         for name in self.candidates(subscription, target) {
             let held = self.held(&name);
             match self.step(target, &name) {
@@ -223,15 +259,17 @@ impl Held {
                         && (size == 0 || size + resource.bytes().len() <= RESPONSE_SIZE) =>
                 {
                     size += resource.bytes().len();
-                    before.push((name.clone(), held, Some(resource.version().clone())));
+                    frees |= matches!(held, Exception::Version(_));
+                    sent.push((name.clone(), Some(resource.version().clone())));
                     content.changed.push(resource);
                 }
                 Some(Step::AnswerAbsent) if part == Part::Additions => {
-                    before.push((name.clone(), held, None));
+                    sent.push((name.clone(), None));
                     content.removed.push(name);
                 }
-                Some(Step::Remove) if part == Part::Removals => {
-                    before.push((name.clone(), held, None));
+                Some(Step::Remove) if part == Part::of_removals(self.ty) => {
+                    frees = true;
+                    sent.push((name.clone(), None));
                     content.removed.push(name);
                 }
                 None if !self.differs(target, &name, &held) => {}
@@ -248,7 +286,8 @@ impl Held {
         }
         self.in_flight = Some(InFlight {
             nonce: nonce.to_owned(),
-            before,
+            sent,
+            frees: frees && self.ty == ResourceType::Listener,
         });
         Some(content)
     }
@@ -293,14 +332,21 @@ impl Held {
         let wanted = target.snapshot().get(self.ty, name);
         match (wanted, self.held(name)) {
             (Some(wanted), Exception::Version(held)) if *wanted.version() == held => None,
-            (Some(wanted), _) if self.refused.get(name) == Some(wanted.version()) => None,
+            (Some(wanted), _) if self.is_refused(target, wanted) => None,
             (Some(wanted), _) => Some(Step::Change(wanted.clone())),
             (None, Exception::Asked) if self.absence == Absence::Answered => {
                 Some(Step::AnswerAbsent)
             }
             (None, Exception::Asked | Exception::Absent) => None,
-            (None, Exception::Version(_)) => Some(Step::Remove),
+            (None, Exception::Version(_) | Exception::Unknown) => Some(Step::Remove),
         }
+    }
+
+    fn is_refused(&self, target: &Served, wanted: &Resource) -> bool {
+        self.refused.iter().any(|refused| {
+            refused.0.get(wanted.name()) == Some(wanted.version())
+                && refused.stands(self.ty, target)
+        })
     }
 
     fn differs(&self, target: &Arc<Served>, name: &str, held: &Exception) -> bool {
@@ -311,8 +357,18 @@ impl Held {
         match held {
             Exception::Version(held) => wanted != Some(held),
             Exception::Absent => wanted.is_some(),
-            Exception::Asked => true,
+            Exception::Asked | Exception::Unknown => true,
         }
+    }
+}
+
+impl Refused {
+    /// Whether all of it is still to be served.
+    fn stands(&self, ty: ResourceType, target: &Served) -> bool {
+        self.0.iter().all(|(name, version)| {
+            let wanted = target.snapshot().get(ty, name);
+            wanted.is_some_and(|wanted| wanted.version() == version)
+        })
     }
 }
 
@@ -324,10 +380,10 @@ enum Step {
 }
 
 impl Step {
-    fn part(&self) -> Part {
+    fn part(&self, ty: ResourceType) -> Part {
         match self {
             Self::Change(_) | Self::AnswerAbsent => Part::Additions,
-            Self::Remove => Part::Removals,
+            Self::Remove => Part::of_removals(ty),
         }
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! Order: clusters, endpoints, listeners, routes, virtual hosts; what is gone goes the other way round, when what
 //! referred to it has been acknowledged, so that no request meets a hole (xDS protocol, "Eventual consistency
-//! considerations").
+//! considerations"). Listeners go with what is added: nothing refers to them.
 
 use std::time::Duration;
 
@@ -29,9 +29,10 @@ pub(super) enum Removals {
 impl Removals {
     /// What suits a class of clients.
     pub(super) fn of_class(class: ClientClass) -> Self {
-        match class {
-            ClientClass::Signalbox => Self::AtOnce,
-            _ => Self::AfterAcknowledgement,
+        if class == ClientClass::Signalbox {
+            Self::AtOnce
+        } else {
+            Self::AfterAcknowledgement
         }
     }
 }

@@ -3,6 +3,7 @@
 //!
 //! What is missing from a response is gone at the client. So that it makes before it breaks, a response that adds keeps
 //! what is no longer to be served, and another one without it follows when what referred to it has been acknowledged.
+//! Listeners, which nothing refers to, are not kept.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -201,7 +202,8 @@ impl Whole {
 
     /// What the client may hold and is no longer to be served.
     fn surplus(&self, subscription: &Subscription, target: &Arc<Served>) -> Vec<Arc<Resource>> {
-        let Some(sent) = &self.sent else {
+        let keeps = Part::of_removals(self.ty) == Part::Removals;
+        let Some(sent) = self.sent.as_ref().filter(|_| keeps) else {
             return Vec::new();
         };
         let gone = if Arc::ptr_eq(&sent.served, target) {

@@ -7,6 +7,8 @@ mod scripted;
 
 mod activations;
 mod bytes_per_change;
+mod convergence;
+mod discovery_services;
 mod foreign_steps;
 mod invalid_config;
 mod large;

@@ -29,7 +29,7 @@ const INVALID_ARGUMENT: i32 = 3;
 
 /// The state of the client; it outlives streams.
 #[derive(Debug, Default)]
-pub(super) struct ClientState {
+pub struct ClientState {
     wire_set: Snapshot,
     types: [TypeState; ResourceType::ALL.len()],
 }
@@ -58,11 +58,11 @@ enum Interest {
 
 /// What follows from a response.
 #[derive(Debug)]
-pub(super) struct Reply<R = DeltaDiscoveryRequest> {
+pub struct Reply<R = DeltaDiscoveryRequest> {
     /// The ACK or NACK, then what is asked for or left now.
-    pub(super) requests: Vec<R>,
+    pub requests: Vec<R>,
     /// Whether the wire set, or what is known of it, changed.
-    pub(super) changed: bool,
+    pub changed: bool,
 }
 
 impl ClientState {
@@ -77,7 +77,7 @@ impl ClientState {
     }
 
     /// What the deltas have built.
-    pub(super) fn wire_set(&self) -> &Snapshot {
+    pub fn wire_set(&self) -> &Snapshot {
         &self.wire_set
     }
 
@@ -90,12 +90,12 @@ impl ClientState {
     }
 
     /// What was refused and has not been mended since.
-    pub(super) fn refused(&self) -> impl Iterator<Item = &Problem> {
+    pub fn refused(&self) -> impl Iterator<Item = &Problem> {
         self.types.iter().flat_map(|state| &state.refused)
     }
 
     /// The first requests of a new stream: what is wanted, and what is held already. Nonces do not survive.
-    pub(super) fn open(&mut self) -> Vec<DeltaDiscoveryRequest> {
+    pub fn open(&mut self) -> Vec<DeltaDiscoveryRequest> {
         for state in &mut self.types {
             state.asked = Interest::Nothing;
         }
@@ -106,7 +106,7 @@ impl ClientState {
     }
 
     /// Takes in one response.
-    pub(super) fn response(&mut self, response: DeltaDiscoveryResponse) -> Reply {
+    pub fn response(&mut self, response: DeltaDiscoveryResponse) -> Reply {
         let mut acknowledgement = DeltaDiscoveryRequest {
             type_url: response.type_url.clone(),
             response_nonce: response.nonce.clone(),

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -120,7 +122,7 @@ fn what_was_refused_is_not_sent_again_until_it_changes_and_its_neighbours_are() 
 }
 
 #[test]
-fn a_refusal_that_names_nobody_stops_the_whole_response() {
+fn a_refusal_that_names_nobody_stops_the_whole_response_until_any_of_it_changes() {
     let (mut held, all, target) = (
         Held::new(TY, Absence::Answered),
         wildcard(),
@@ -129,11 +131,27 @@ fn a_refusal_that_names_nobody_stops_the_whole_response() {
     held.send(&all, &target, Part::Additions, "1").unwrap();
     held.refuse("1", "something is wrong");
     assert!(!held.has_pending(&all, &target, Part::Additions));
-    let changed = served([cluster("x1", 1), cluster("x2", 2)]);
+    let more = served([cluster("x1", 1), cluster("x2", 1), cluster("y", 1)]);
     assert_eq!(
-        names(&held.send(&all, &changed, Part::Additions, "2").unwrap()),
-        ["x2"]
+        names(&held.send(&all, &more, Part::Additions, "2").unwrap()),
+        ["y"]
     );
+    held.acknowledge("2");
+    let changed = served([cluster("x1", 1), cluster("x2", 2), cluster("y", 1)]);
+    assert_eq!(
+        names(&held.send(&all, &changed, Part::Additions, "3").unwrap()),
+        ["x1", "x2"]
+    );
+}
+
+#[test]
+fn what_may_have_been_taken_from_a_refused_response_is_removed_when_it_is_gone() {
+    let (mut held, all) = (Held::new(TY, Absence::Answered), wildcard());
+    let target = served([cluster("bad", 1), cluster("good", 1)]);
+    held.send(&all, &target, Part::Additions, "1").unwrap();
+    held.refuse("1", "bad and good");
+    let content = held.send(&all, &served([]), Part::Removals, "2").unwrap();
+    assert_eq!(content.removed, ["bad".into(), "good".into()]);
 }
 
 #[test]
@@ -231,7 +249,12 @@ proptest! {
         let (mut held, all) = (Held::new(TY, Absence::Answered), wildcard());
         held.ask_all();
         let mut client: BTreeMap<Arc<str>, Version> = BTreeMap::new();
-        let mut refused: Vec<(Arc<str>, Version)> = Vec::new();
+        let mut refused: Vec<BTreeMap<Arc<str>, Version>> = Vec::new();
+        // In a response that was refused, and not acknowledged since.
+        let mut unknown: BTreeSet<Arc<str>> = BTreeSet::new();
+        let stands = |group: &BTreeMap<Arc<str>, Version>, target: &Arc<Served>| {
+            group.iter().all(|(name, version)| target.snapshot().get(TY, name).map(|wanted| wanted.version()) == Some(version))
+        };
         let mut target = served([]);
         let mut sent: Option<(String, Content)> = None;
         let mut nonce = 0;
@@ -246,19 +269,22 @@ proptest! {
                     sent = held.send(&all, &target, part, &nonce.to_string()).map(|content| (nonce.to_string(), content));
                     prop_assert_eq!(pending, sent.is_some());
                     for resource in sent.iter().flat_map(|(_, content)| &content.changed) {
-                        let known = (resource.name().clone(), resource.version().clone());
-                        prop_assert!(!refused.contains(&known), "refused content was sent again");
-                        prop_assert_ne!(client.get(resource.name()), Some(resource.version()));
+                        let known = |group: &&BTreeMap<Arc<str>, Version>| group.get(resource.name()) == Some(resource.version());
+                        prop_assert!(!refused.iter().filter(known).any(|group| stands(group, &target)), "refused content was sent again");
+                        let held = client.get(resource.name()) == Some(resource.version());
+                        prop_assert!(!held || unknown.contains(resource.name()), "what the client holds was sent again");
                     }
                 }
                 Event::Ack => if let Some((nonce, content)) = sent.take() {
                     prop_assert!(held.acknowledge(&nonce));
+                    let names = content.changed.iter().map(|resource| resource.name()).chain(&content.removed);
+                    for name in names { unknown.remove(name); }
                     for resource in content.changed {
-                        refused.retain(|(name, _)| name != resource.name());
+                        for group in &mut refused { group.remove(resource.name()); }
                         client.insert(resource.name().clone(), resource.version().clone());
                     }
                     for name in content.removed {
-                        refused.retain(|(refused, _)| *refused != name);
+                        for group in &mut refused { group.remove(&name); }
                         client.remove(&name);
                     }
                 },
@@ -266,17 +292,20 @@ proptest! {
                     let name = format!("c{bad}");
                     prop_assert!(held.refuse(&nonce, &name).is_some());
                     let named = content.changed.iter().any(|resource| **resource.name() == *name);
-                    for resource in content.changed.iter().filter(|resource| !named || **resource.name() == *name) {
-                        refused.retain(|(name, _)| name != resource.name());
-                        refused.push((resource.name().clone(), resource.version().clone()));
-                    }
+                    unknown.extend(content.changed.iter().map(|resource| resource.name().clone()));
+                    let bad = content.changed.iter().filter(|resource| !named || **resource.name() == *name);
+                    let group: BTreeMap<_, _> = bad.map(|resource| (resource.name().clone(), resource.version().clone())).collect();
+                    for earlier in &mut refused { earlier.retain(|name, _| !group.contains_key(name)); }
+                    refused.push(group);
                 },
                 Event::Send(_) => {}
             }
+            refused.retain(|group| !group.is_empty());
         }
         for resource in target.snapshot().set(TY).values() {
-            let known = (resource.name().clone(), resource.version().clone());
-            prop_assert!(client.get(resource.name()) == Some(resource.version()) || refused.contains(&known));
+            let known = |group: &&BTreeMap<Arc<str>, Version>| group.get(resource.name()) == Some(resource.version());
+            let is_refused = refused.iter().filter(known).any(|group| stands(group, &target));
+            prop_assert!(client.get(resource.name()) == Some(resource.version()) || is_refused);
         }
         prop_assert!(client.keys().all(|name| target.snapshot().get(TY, name).is_some()));
     }

@@ -25,7 +25,7 @@ const TYPES: [ResourceType; 4] = [
 
 impl ClientState {
     /// The first requests of a new stream. The versions of the last one are named; nonces do not survive.
-    pub(in crate::ads) fn open_sotw(&mut self) -> Vec<DiscoveryRequest> {
+    pub fn open_sotw(&mut self) -> Vec<DiscoveryRequest> {
         for state in &mut self.types {
             state.asked = Interest::Nothing;
             state.nonce.clear();
@@ -37,10 +37,7 @@ impl ClientState {
     }
 
     /// Takes in one response.
-    pub(in crate::ads) fn response_sotw(
-        &mut self,
-        response: DiscoveryResponse,
-    ) -> Reply<DiscoveryRequest> {
+    pub fn response_sotw(&mut self, response: DiscoveryResponse) -> Reply<DiscoveryRequest> {
         let known = ResourceType::from_type_url(&response.type_url);
         let Some(ty) = known.filter(|ty| TYPES.contains(ty)) else {
             // A type that was never asked for: it must not end the stream, and there is nothing to do about it.
