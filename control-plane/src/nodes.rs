@@ -1,7 +1,7 @@
 //! Who is connected to this replica, what was sent to them and what they said to it. Streams write here, in memory; one
 //! loop brings what changed to the store in batches, where every replica reads it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -38,6 +38,8 @@ type NodeKey = (String, String);
 struct Entry {
     /// The newest stream of the node owns its entry.
     stream: u64,
+    /// Its streams here that live, each with the type that it is for, if it is for one alone.
+    streams: BTreeMap<u64, Option<ResourceType>>,
     status: NodeStatus,
     dirty: bool,
 }
@@ -79,8 +81,14 @@ impl Nodes {
         })
     }
 
-    /// Notes a new stream. The node counts as connected until the handle is dropped.
-    pub fn connect(self: &Arc<Self>, node: &Node, _only: Option<ResourceType>) -> NodeHandle {
+    /// Notes a new stream, of `only` one type if it is not an aggregated one, that is to bring the revision `wanted`. The node
+    /// counts as connected until the handles of all its streams are dropped.
+    pub fn connect(
+        self: &Arc<Self>,
+        node: &Node,
+        only: Option<ResourceType>,
+        wanted: u64,
+    ) -> NodeHandle {
         let stream = self.streams.fetch_add(1, Ordering::Relaxed);
         let key = (node.fleet.clone(), node.id.clone());
         let now = Timestamp::now();
@@ -94,21 +102,31 @@ impl Nodes {
             zone: node.zone.clone(),
             labels: node.labels.clone(),
             connected_at: now,
+            wanted_revision: Some(wanted),
             sent_revision: None,
             acked_revision: None,
             live_revision: None,
             staged_revision: None,
             refused: None,
+            problems: Vec::new(),
             updated_at: now,
         };
-        self.table().insert(
-            key.clone(),
-            Entry {
-                stream,
-                status,
-                dirty: true,
-            },
-        );
+        let mut table = self.table();
+        let before = table.remove(&key);
+        let mut streams = before.map(|entry| entry.streams).unwrap_or_default();
+        streams.insert(stream, only);
+        let mut entry = Entry {
+            stream,
+            streams,
+            status,
+            dirty: true,
+        };
+        entry.look_for_problems();
+        if !entry.status.problems.is_empty() {
+            tracing::warn!(fleet = %node.fleet, node = %node.id, "two live streams have one node id");
+        }
+        table.insert(key.clone(), entry);
+        drop(table);
         self.metrics.nodes_connected.inc();
         self.changed.notify_one();
         NodeHandle {
@@ -186,6 +204,7 @@ impl Nodes {
             let key = (status.fleet.clone(), status.id.clone());
             let entry = table.entry(key).or_insert_with(|| Entry {
                 stream: u64::MAX,
+                streams: BTreeMap::new(),
                 status: status.clone(),
                 dirty: true,
             });
@@ -196,6 +215,19 @@ impl Nodes {
 
     fn table(&self) -> MutexGuard<'_, HashMap<NodeKey, Entry>> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entry {
+    /// Two clients with one id overwrite what is known of each other, and nobody can tell which of them was meant.
+    fn look_for_problems(&mut self) {
+        let kinds: BTreeSet<_> = self.streams.values().collect();
+        let problem = "two live streams have this node id; every node needs an id of its own";
+        self.status.problems = if kinds.len() == self.streams.len() {
+            Vec::new()
+        } else {
+            vec![problem.to_owned()]
+        };
     }
 }
 
@@ -215,6 +247,15 @@ pub struct NodeHandle {
 }
 
 impl NodeHandle {
+    /// This revision is to be sent.
+    pub fn wanted(&self, revision: u64) {
+        self.update(|status| {
+            let news = status.wanted_revision != Some(revision);
+            status.wanted_revision = Some(revision);
+            news
+        });
+    }
+
     /// Everything of this revision has been sent.
     pub fn sent(&self, revision: u64) {
         self.update(|status| {
@@ -269,9 +310,62 @@ impl NodeHandle {
 impl Drop for NodeHandle {
     fn drop(&mut self) {
         self.nodes.metrics.nodes_connected.dec();
-        self.update(|status| {
-            status.connected = false;
-            true
-        });
+        let mut table = self.nodes.table();
+        let Some(entry) = table.get_mut(&self.key) else {
+            return;
+        };
+        entry.streams.remove(&self.stream);
+        match entry.streams.last_key_value() {
+            Some((newest, _)) => entry.stream = *newest,
+            None => entry.status.connected = false,
+        }
+        entry.look_for_problems();
+        entry.status.updated_at = Timestamp::now();
+        entry.dirty = true;
+        self.nodes.changed.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node() -> Node {
+        Node {
+            id: "edge-1".into(),
+            fleet: "default".into(),
+            labels: BTreeMap::new(),
+            zone: String::new(),
+            user_agent: "envoy".into(),
+            user_agent_version: String::new(),
+        }
+    }
+
+    fn status(nodes: &Nodes) -> NodeStatus {
+        let table = nodes.table();
+        table.values().next().unwrap().status.clone()
+    }
+
+    #[test]
+    fn two_live_streams_with_one_id_are_a_problem_until_one_ends() {
+        let nodes = Nodes::new("r".into(), Arc::default());
+        let first = nodes.connect(&node(), None, 1);
+        assert!(status(&nodes).problems.is_empty());
+        let second = nodes.connect(&node(), None, 1);
+        assert_eq!(status(&nodes).problems.len(), 1);
+        drop(second);
+        assert!(status(&nodes).problems.is_empty() && status(&nodes).connected);
+        first.acknowledged(1);
+        assert_eq!(status(&nodes).acked_revision, Some(1));
+        drop(first);
+        assert!(!status(&nodes).connected);
+    }
+
+    #[test]
+    fn streams_of_different_types_are_one_client() {
+        let nodes = Nodes::new("r".into(), Arc::default());
+        let _clusters = nodes.connect(&node(), Some(ResourceType::Cluster), 1);
+        let _listeners = nodes.connect(&node(), Some(ResourceType::Listener), 1);
+        assert!(status(&nodes).problems.is_empty());
     }
 }

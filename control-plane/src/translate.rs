@@ -9,6 +9,7 @@ pub mod shadow;
 
 mod cluster;
 mod endpoint;
+mod grpc;
 mod headers;
 mod listener;
 mod matching;
@@ -16,6 +17,7 @@ mod origin;
 mod route;
 mod route_configuration;
 mod value;
+mod warning;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -30,6 +32,8 @@ use xds::type_url::ResourceType;
 use crate::model::{self, Config, Endpoints};
 
 use self::origin::Origin;
+
+pub use self::warning::{Warning, warnings};
 
 /// The endpoints of clusters with `discovery: api`, by cluster.
 pub type FastLane = BTreeMap<Arc<str>, Arc<Endpoints>>;
@@ -55,6 +59,10 @@ pub struct Translated {
 /// Translates everything but endpoints that come through the fast lane.
 pub fn slow_lane(config: &Config, class: ClientClass) -> Translated {
     let mut translated = Translated::default();
+    if class == ClientClass::Grpc {
+        grpc::slow_lane(config, &mut translated);
+        return translated;
+    }
     for cluster in config.clusters.values() {
         translated.add(
             ResourceType::Cluster,
@@ -87,14 +95,16 @@ pub fn endpoints(cluster: &str, endpoints: &Endpoints) -> Bytes {
 /// an empty list, so that nobody waits for it.
 pub fn everything(config: &Config, fast_lane: &FastLane, class: ClientClass) -> Translated {
     let mut translated = slow_lane(config, class);
-    let none = Endpoints::default();
-    for (name, cluster) in config
-        .clusters
-        .iter()
-        .filter(|(_, cluster)| cluster.takes_endpoints())
-    {
-        let given = fast_lane.get(name).map_or(&none, |given| given);
-        let message = endpoint::translate(name, &given.endpoints);
+    for (name, cluster) in &config.clusters {
+        let given = match fast_lane.get(name) {
+            Some(given) if cluster.takes_endpoints() => given.endpoints.as_slice(),
+            _ => cluster.endpoints.as_deref().unwrap_or_default(),
+        };
+        let message = match class {
+            ClientClass::Grpc if cluster.dns.is_none() => grpc::endpoints(name, given),
+            _ if cluster.takes_endpoints() => endpoint::translate(name, given),
+            _ => continue,
+        };
         translated.add(
             ResourceType::ClusterLoadAssignment,
             name,

@@ -25,5 +25,6 @@ pub mod upstream;
 
 // the programs
 pub mod envoy;
+pub mod grpc;
 pub mod postgres;
 pub mod programs;

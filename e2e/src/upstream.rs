@@ -1,5 +1,6 @@
-//! Sample HTTP/1.1 servers inside the test's process. The answer says what arrived: JSON with the server's name, the method,
-//! path, query and fields. The last segment of the path chooses something else:
+//! Sample servers inside the test's process, for HTTP/1.1 and, on the same port, for gRPC (which any method is answered
+//! with, `answer/grpc.rs`). The answer says what arrived: JSON with the server's name, the method, path, query and fields.
+//! The last segment of the path chooses something else:
 //!
 //! | path | answer |
 //! |---|---|
@@ -16,7 +17,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use anyhow::{Context as _, Result};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -121,13 +123,14 @@ async fn serve(stream: TcpStream, name: Arc<str>, seen: Arc<Seen>) {
     seen.connections.fetch_add(1, Ordering::Relaxed);
     let _open = Counted::one_more(&seen.open);
     let _ = stream.set_nodelay(true);
-    let service = service_fn(|request| answer_counted(request, &name, &seen));
-    let mut server = hyper::server::conn::http1::Builder::new();
+    let service = service_fn(|request| {
+        let (name, seen) = (name.clone(), seen.clone());
+        async move { answer_counted(request, &name, &seen).await }
+    });
+    let mut server = auto::Builder::new(TokioExecutor::new());
+    server.http1().timer(TokioTimer::new());
     // A client that closes is the client's business: the counters tell what a test may want to know.
-    let _ = server
-        .timer(TokioTimer::new())
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
+    let _ = server.serve_connection(TokioIo::new(stream), service).await;
 }
 
 async fn answer_counted(

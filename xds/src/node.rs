@@ -22,26 +22,33 @@ pub enum ClientClass {
     Signalbox,
     /// Stock Envoy, and everybody who does not say who they are.
     Envoy,
+    /// A program that is linked with gRPC's own xDS client and does without a proxy.
+    Grpc,
 }
 
 impl ClientClass {
     /// Every class.
-    pub const ALL: [Self; 2] = [Self::Signalbox, Self::Envoy];
+    pub const ALL: [Self; 3] = [Self::Signalbox, Self::Envoy, Self::Grpc];
 
-    /// The class of a user agent; an unknown one is treated as Envoy.
+    /// The class of a user agent; an unknown one is treated as Envoy. gRPC's clients begin alike: `gRPC C-core linux`,
+    /// `gRPC Go`, `gRPC Java`, `gRPC Node Pure JS`.
     pub fn of_user_agent(name: &str) -> Self {
+        let is_grpc = |begin: &str| begin.eq_ignore_ascii_case("grpc");
         if name == SIGNALBOX_USER_AGENT {
             Self::Signalbox
+        } else if name.get(..4).is_some_and(is_grpc) {
+            Self::Grpc
         } else {
             Self::Envoy
         }
     }
 
-    /// The name as it stands in the API: `signalbox`, `envoy`.
+    /// The name as it stands in the API: `signalbox`, `envoy`, `grpc`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Signalbox => "signalbox",
             Self::Envoy => "envoy",
+            Self::Grpc => "grpc",
         }
     }
 }
@@ -241,5 +248,24 @@ mod tests {
         );
         assert_eq!(ClientClass::of_user_agent("envoy"), ClientClass::Envoy);
         assert_eq!(ClientClass::of_user_agent(""), ClientClass::Envoy);
+    }
+
+    #[test]
+    fn every_language_of_grpc_is_one_class() {
+        for name in [
+            "gRPC C-core linux",
+            "gRPC Go",
+            "gRPC Java",
+            "gRPC Node Pure JS",
+            "grpc-java",
+        ] {
+            assert_eq!(
+                ClientClass::of_user_agent(name),
+                ClientClass::Grpc,
+                "{name}"
+            );
+        }
+        assert_eq!(ClientClass::of_user_agent("grp"), ClientClass::Envoy);
+        assert_eq!(ClientClass::of_user_agent("gräpc"), ClientClass::Envoy);
     }
 }

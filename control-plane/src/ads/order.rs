@@ -29,9 +29,10 @@ pub(super) enum Removals {
 impl Removals {
     /// What suits a class of clients.
     pub(super) fn of_class(class: ClientClass) -> Self {
-        match class {
-            ClientClass::Signalbox => Self::AtOnce,
-            _ => Self::AfterAcknowledgement,
+        if class == ClientClass::Signalbox {
+            Self::AtOnce
+        } else {
+            Self::AfterAcknowledgement
         }
     }
 }

@@ -59,11 +59,12 @@ async fn serve<V: Variant>(
         .ok_or_else(|| Status::not_found(format!("there is no fleet {:?}", node.fleet)))?;
     tracing::info!(fleet = %node.fleet, node = %node.id, class = %node.class(), "xDS stream opened");
     let target = watched.borrow_and_update().clone();
+    let handle = context.nodes.connect(&node, only, target.revision());
     let mut session = Session {
         context,
         only,
         state: V::new(target, node.class(), Instant::now()),
-        handle: context.nodes.connect(&node, only),
+        handle,
         node,
         unknown_type: None,
     };
@@ -112,6 +113,7 @@ impl<V: Variant> Session<'_, V> {
                         return Err(Status::not_found(format!("the fleet {:?} is gone", self.node.fleet)));
                     }
                     let target = watched.borrow_and_update().clone();
+                    self.handle.wanted(target.revision());
                     self.state.retarget(target, Instant::now());
                     pending = true;
                 }

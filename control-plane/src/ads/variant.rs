@@ -109,9 +109,10 @@ impl Variant for SotwState {
 
     /// Virtual hosts as resources of their own need deltas, so our own proxy is served what Envoy is.
     fn class(class: ClientClass) -> ClientClass {
-        match class {
-            ClientClass::Signalbox => ClientClass::Envoy,
-            other => other,
+        if class == ClientClass::Signalbox {
+            ClientClass::Envoy
+        } else {
+            class
         }
     }
 

@@ -31,6 +31,8 @@ pub struct NodeStatus {
     pub labels: BTreeMap<String, String>,
     /// When its stream began.
     pub connected_at: Timestamp,
+    /// The revision that it is to have.
+    pub wanted_revision: Option<u64>,
     /// The newest revision that it was sent whole.
     pub sent_revision: Option<u64>,
     /// The newest revision that it acknowledged whole.
@@ -41,6 +43,8 @@ pub struct NodeStatus {
     pub staged_revision: Option<u64>,
     /// What it refused, unless it has acknowledged something since.
     pub refused: Option<Refusal>,
+    /// What is wrong with it beside what it refuses: two live streams that use its id.
+    pub problems: Vec<String>,
     /// When any of this last changed.
     pub updated_at: Timestamp,
 }

@@ -31,15 +31,17 @@ struct StoredRefusal {
 /// Longest id of a node, in bytes: PostgreSQL's index takes a key of 2,700 at most.
 const ID_MAX: usize = 1_024;
 
-const COLUMNS: usize = 15;
+const COLUMNS: usize = 17;
 const PUT: &str = "INSERT INTO node (fleet, id, replica, connected, class, user_agent, zone, labels, connected_at, \
-     sent_revision, acked_revision, live_revision, staged_revision, refused, updated_at) VALUES ";
+     sent_revision, acked_revision, live_revision, staged_revision, refused, updated_at, \
+     wanted_revision, problems) VALUES ";
 /// A node that has gone to another replica is that replica's: the old one's word that the stream has ended comes late.
 const PUT_OVER: &str = " ON CONFLICT (fleet, id) DO UPDATE SET replica = excluded.replica, \
      connected = excluded.connected, class = excluded.class, user_agent = excluded.user_agent, zone = excluded.zone, \
      labels = excluded.labels, connected_at = excluded.connected_at, sent_revision = excluded.sent_revision, \
      acked_revision = excluded.acked_revision, live_revision = excluded.live_revision, \
-     staged_revision = excluded.staged_revision, refused = excluded.refused, updated_at = excluded.updated_at \
+     staged_revision = excluded.staged_revision, refused = excluded.refused, updated_at = excluded.updated_at, \
+     wanted_revision = excluded.wanted_revision, problems = excluded.problems \
      WHERE node.replica = excluded.replica OR excluded.connected = 1";
 const PAGE: &str = "SELECT node.*, replica.seen_at FROM node LEFT JOIN replica ON replica.id = node.replica \
      WHERE node.fleet = $1 AND node.id > $2 ORDER BY node.id LIMIT $3";
@@ -81,6 +83,9 @@ impl SqlStore {
                 query = query
                     .bind(node.refused.as_ref().map(stored))
                     .bind(node.updated_at.as_micros());
+                query = query
+                    .bind(node.wanted_revision.map(|number| number as i64))
+                    .bind(canonical::to_bytes(&node.problems));
             }
             query.execute(&self.writer).await?;
         }
@@ -166,6 +171,7 @@ fn node(row: &AnyRow, alive_since: Timestamp) -> Result<NodeStatus> {
     let id: String = row.try_get("id")?;
     let labels: Vec<u8> = row.try_get("labels")?;
     let refused: Option<Vec<u8>> = row.try_get("refused")?;
+    let problems: Option<Vec<u8>> = row.try_get("problems")?;
     let corrupt = |error| StoreError::Corrupt {
         what: format!("node {id:?}: {error}"),
     };
@@ -181,6 +187,7 @@ fn node(row: &AnyRow, alive_since: Timestamp) -> Result<NodeStatus> {
         zone: row.try_get("zone")?,
         labels: serde_json::from_slice(&labels).map_err(corrupt)?,
         connected_at: Timestamp::from_micros(row.try_get("connected_at")?),
+        wanted_revision: revision("wanted_revision")?,
         sent_revision: revision("sent_revision")?,
         acked_revision: revision("acked_revision")?,
         live_revision: revision("live_revision")?,
@@ -189,6 +196,11 @@ fn node(row: &AnyRow, alive_since: Timestamp) -> Result<NodeStatus> {
             .map(|bytes| refusal(&bytes))
             .transpose()
             .map_err(corrupt)?,
+        problems: problems
+            .map(|bytes| serde_json::from_slice(&bytes))
+            .transpose()
+            .map_err(corrupt)?
+            .unwrap_or_default(),
         updated_at: Timestamp::from_micros(row.try_get("updated_at")?),
         id,
     })

@@ -28,7 +28,13 @@ pub(super) fn translate(cluster: &str, endpoints: &[Endpoint]) -> ClusterLoadAss
     ClusterLoadAssignment {
         cluster_name: cluster.to_owned(),
         endpoints: zones
-            .map(|(zone, endpoints)| locality(zone, &endpoints))
+            .map(|(zone, endpoints)| {
+                let place = Locality {
+                    zone: zone.to_owned(),
+                    ..Default::default()
+                };
+                locality(place, endpoints.into_iter().map(|(_, endpoint)| endpoint))
+            })
             .collect(),
         ..Default::default()
     }
@@ -53,21 +59,18 @@ pub(super) fn named(cluster: &str, host: &str, port: u16) -> ClusterLoadAssignme
     }
 }
 
-/// A zone weighs what its endpoints weigh together: a client that balances over localities first then still gives each
-/// endpoint its own share.
-fn locality(zone: &str, endpoints: &[(usize, &Endpoint)]) -> LocalityLbEndpoints {
-    let weight = endpoints.iter().fold(0u32, |sum, (_, endpoint)| {
-        sum.saturating_add(endpoint.weight)
-    });
+/// A locality weighs what its endpoints weigh together: a client that balances over localities first then still gives
+/// each endpoint its own share.
+pub(super) fn locality<'e>(
+    place: Locality,
+    endpoints: impl Iterator<Item = &'e Endpoint> + Clone,
+) -> LocalityLbEndpoints {
+    let weight = endpoints
+        .clone()
+        .fold(0u32, |sum, endpoint| sum.saturating_add(endpoint.weight));
     LocalityLbEndpoints {
-        locality: Some(Locality {
-            zone: zone.to_owned(),
-            ..Default::default()
-        }),
-        lb_endpoints: endpoints
-            .iter()
-            .map(|(_, endpoint)| lb_endpoint(endpoint))
-            .collect(),
+        locality: Some(place),
+        lb_endpoints: endpoints.map(lb_endpoint).collect(),
         load_balancing_weight: Some(value::number(weight.max(1))),
         ..Default::default()
     }

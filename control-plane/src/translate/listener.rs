@@ -65,7 +65,7 @@ fn websocket() -> UpgradeConfig {
     }
 }
 
-fn router() -> hcm::HttpFilter {
+pub(super) fn router() -> hcm::HttpFilter {
     hcm::HttpFilter {
         name: "envoy.filters.http.router".to_owned(),
         config_type: Some(hcm::http_filter::ConfigType::TypedConfig(pack_any(

@@ -18,6 +18,8 @@ pub(super) enum Origin {
     Cluster(Arc<Cluster>),
     RouteConfiguration(Vec<Host>),
     VirtualHost(Host),
+    /// Nothing of the operator's: it stands in for what a class of client cannot have.
+    StandIn,
 }
 
 /// The origin of a virtual host.
@@ -35,7 +37,7 @@ type Part<'p> = (&'p str, Option<usize>);
 pub(super) fn explain(problem: &xds::problem::Problem, origin: Option<&Origin>) -> Problem {
     let parts: Vec<Part<'_>> = parse(&problem.path);
     let (resource, steps) = match origin {
-        None => (None, Vec::new()),
+        None | Some(Origin::StandIn) => (None, Vec::new()),
         Some(Origin::Listener(listener)) => (
             Some((Kind::Listener, listener.name.as_str())),
             listener_steps(&parts),

@@ -71,7 +71,7 @@ fn forward_action(route: &Route, forward: &Forward, new_prefix: Option<String>) 
     }
 }
 
-fn cluster_specifier(forward: &Forward) -> ClusterSpecifier {
+pub(super) fn cluster_specifier(forward: &Forward) -> ClusterSpecifier {
     if let Some(cluster) = &forward.cluster {
         return ClusterSpecifier::Cluster(cluster.clone());
     }

@@ -41,7 +41,7 @@ pub(super) fn translate(
                 );
             }
         }
-        ClientClass::Envoy => (message.virtual_hosts, inside) = hosts.unzip(),
+        ClientClass::Envoy | ClientClass::Grpc => (message.virtual_hosts, inside) = hosts.unzip(),
     }
     let origin = Origin::RouteConfiguration(inside);
     translated.add(

@@ -200,7 +200,17 @@ impl ControlPlane {
 
     /// Applies a config (YAML, and so JSON) to the default fleet, over whatever is there.
     pub async fn apply(&self, config: &str) -> Result<Answer> {
-        let request = Request::put("/v1/fleets/default/config").yaml(config);
+        self.put_config("/v1/fleets/default/config", config).await
+    }
+
+    /// Applies a config to the default fleet; what it does not name goes.
+    pub async fn apply_and_prune(&self, config: &str) -> Result<Answer> {
+        self.put_config("/v1/fleets/default/config?prune=true", config)
+            .await
+    }
+
+    async fn put_config(&self, target: &str, config: &str) -> Result<Answer> {
+        let request = Request::put(target).yaml(config);
         let mut answer = self.send(request.clone()).await?;
         if answer.status == StatusCode::PRECONDITION_REQUIRED {
             answer = self.send(request.if_match_any()).await?;

@@ -1,5 +1,7 @@
 //! Request → response of a sample server. Knows no sockets and no counters.
 
+mod grpc;
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,6 +21,9 @@ pub(super) async fn answer(
     request: Request<Incoming>,
     name: &str,
 ) -> Result<Response<Body>, http::Error> {
+    if grpc::is_call(&request) {
+        return grpc::answer(name);
+    }
     let response = Response::builder().header("x-upstream", name);
     match last_segment(request.uri().path()) {
         "slow" => {

@@ -14,7 +14,7 @@ use e2e::upstream::Upstream;
 use e2e::wait;
 use tokio::task::JoinHandle;
 
-use crate::fleet::{Fleet, endpoints};
+use crate::fleet::{Fleet, endpoints, hello_config};
 
 const EDITS: usize = 12;
 const WITHIN: Duration = Duration::from_secs(10);
@@ -53,6 +53,40 @@ async fn our_proxy_by_the_state_of_the_world_never_meets_a_hole() -> Result<()> 
     Ok(())
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_listener_may_take_the_address_of_another_one_in_one_edit() -> Result<()> {
+    for sotw in [true, false] {
+        let control_plane = ControlPlane::start().await?;
+        let port = Fleet::port()?;
+        let config =
+            |name: &str| hello_config(port, name).replace("name: web", &format!("name: {name}"));
+        control_plane.apply(&config("first")).await?;
+        let (xds, fleet) = (control_plane.xds(), "default");
+        let envoy = if sotw {
+            Envoy::start_sotw(xds, fleet, "stock").await?
+        } else {
+            Envoy::start(xds, fleet, "stock").await?
+        };
+        let prune = Request::put("/v1/fleets/default/config?prune=true").yaml(&config("second"));
+        control_plane.send(prune.if_match_any()).await?.success()?;
+        wait::until("the new listener answers", WITHIN, async || {
+            let answer = client::send(([127, 0, 0, 1], port).into(), Request::get("/hello")).await;
+            match answer.map(|answer| answer.text()) {
+                Ok(text) if text == "second" => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
+        })
+        .await?;
+        assert_eq!(envoy.rejected().await?, 0, "sotw: {sotw}");
+        let listeners = envoy.page("/listeners").await?;
+        assert!(
+            listeners.contains("second") && !listeners.contains("first"),
+            "{listeners}"
+        );
+    }
+    Ok(())
+}
+
 /// A control plane with a route that stays and one whose cluster is another one with every edit.
 struct Stage {
     control_plane: ControlPlane,
@@ -87,11 +121,12 @@ routes:
             swap = endpoints(&[&self.upstreams[edit % 2]]),
             timeout = 1000 + edit,
         );
-        let prune = Request::put("/v1/fleets/default/config?prune=true")
-            .yaml(&config)
-            .if_match_any();
-        self.control_plane.send(prune).await?.success()?;
-        if edit == 0 {
+        if edit > 0 {
+            let prune = Request::put("/v1/fleets/default/config?prune=true").yaml(&config);
+            let answer = self.control_plane.send(prune.if_match_any()).await?;
+            answer.success()?;
+        } else {
+            self.control_plane.apply(&config).await?;
             let stay = serde_json::json!({"endpoints": [
                 {"address": "127.0.0.1", "port": self.upstreams[0].port()},
             ]});

@@ -278,13 +278,13 @@ proptest! {
                 Event::Ack => if let Some((nonce, content)) = sent.take() {
                     prop_assert!(held.acknowledge(&nonce));
                     let names = content.changed.iter().map(|resource| resource.name()).chain(&content.removed);
-                    names.for_each(|name| { unknown.remove(name); });
+                    for name in names { unknown.remove(name); }
                     for resource in content.changed {
-                        refused.iter_mut().for_each(|group| { group.remove(resource.name()); });
+                        for group in &mut refused { group.remove(resource.name()); }
                         client.insert(resource.name().clone(), resource.version().clone());
                     }
                     for name in content.removed {
-                        refused.iter_mut().for_each(|group| { group.remove(&name); });
+                        for group in &mut refused { group.remove(&name); }
                         client.remove(&name);
                     }
                 },
@@ -295,7 +295,7 @@ proptest! {
                     unknown.extend(content.changed.iter().map(|resource| resource.name().clone()));
                     let bad = content.changed.iter().filter(|resource| !named || **resource.name() == *name);
                     let group: BTreeMap<_, _> = bad.map(|resource| (resource.name().clone(), resource.version().clone())).collect();
-                    refused.iter_mut().for_each(|earlier| earlier.retain(|name, _| !group.contains_key(name)));
+                    for earlier in &mut refused { earlier.retain(|name, _| !group.contains_key(name)); }
                     refused.push(group);
                 },
                 Event::Send(_) => {}

@@ -117,6 +117,7 @@ async fn nodes_are_shown_with_what_they_refused() {
         zone: String::new(),
         labels: BTreeMap::new(),
         connected_at: Timestamp::from_micros(0),
+        wanted_revision: Some(3),
         sent_revision: Some(2),
         acked_revision: Some(1),
         live_revision: Some(1),
@@ -128,6 +129,7 @@ async fn nodes_are_shown_with_what_they_refused() {
             message: "no".into(),
             at: Timestamp::from_micros(0),
         }),
+        problems: Vec::new(),
         updated_at: Timestamp::from_micros(0),
     };
     api.store.heartbeat("r1").await.unwrap();

@@ -400,11 +400,13 @@ fn node(id: &str, replica: &str) -> NodeStatus {
         zone: "a".into(),
         labels: BTreeMap::from([("role".into(), "canary".into())]),
         connected_at: Timestamp::from_micros(1),
+        wanted_revision: Some(3),
         sent_revision: Some(3),
         acked_revision: None,
         live_revision: None,
         staged_revision: None,
         refused: None,
+        problems: Vec::new(),
         updated_at: Timestamp::from_micros(2),
     }
 }
@@ -431,6 +433,7 @@ async fn a_node_is_what_its_replica_last_wrote(fresh: Fresh) {
         message: "no".into(),
         at: Timestamp::from_micros(7),
     });
+    status.problems = vec!["two".into()];
     status.labels.clear();
     store
         .write_nodes("r1", std::slice::from_ref(&status))
