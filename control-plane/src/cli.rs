@@ -167,7 +167,7 @@ fn complain(failure: &Failure) -> u8 {
     let mark = output::Paint::stderr().red("signalbox:");
     let mut text = format!("{mark} {failure}\n");
     for fault in failure.faults() {
-        text.push_str(&format!("{fault}\n"));
+        text.extend([fault.to_string(), "\n".to_owned()]);
     }
     // There is nowhere else to say that stderr is closed.
     let _ = std::io::stderr().write_all(text.as_bytes());

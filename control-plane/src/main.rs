@@ -21,7 +21,7 @@ struct CommandLine {
 #[derive(Subcommand)]
 enum Command {
     /// Run a control plane.
-    Serve(Box<Settings>),
+    Serve(Settings),
     #[command(flatten)]
     Client(cli::Command),
 }

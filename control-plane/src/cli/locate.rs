@@ -1,6 +1,7 @@
 //! Where in a text the field of a JSON pointer stands. The parsers tell a line only of what they could not read, so the
 //! text is read once more by a reader that cannot go beyond the field.
 
+use std::cell::Cell;
 use std::fmt;
 
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -26,8 +27,12 @@ pub(super) fn line(text: &[u8], syntax: Syntax, pointer: &str) -> Option<usize> 
 }
 
 fn line_of(text: &[u8], syntax: Syntax, steps: &[String]) -> Option<usize> {
-    let step = Walk { steps };
-    match syntax {
+    let found = Cell::new(false);
+    let step = Walk {
+        steps,
+        found: &found,
+    };
+    let line = match syntax {
         Syntax::Json => {
             let mut reader = serde_json::Deserializer::from_slice(text);
             let error = step.deserialize(&mut reader).err()?;
@@ -38,18 +43,28 @@ fn line_of(text: &[u8], syntax: Syntax, steps: &[String]) -> Option<usize> {
             let error = step.deserialize(reader).err()?;
             error.location().map(|location| location.line())
         }
-    }
+    };
+    // Any other error is of the text.
+    line.filter(|_| found.get())
 }
 
 /// Goes down the steps and fails at the last; does not fail if there is no such field.
 #[derive(Clone, Copy)]
 struct Walk<'p> {
     steps: &'p [String],
+    found: &'p Cell<bool>,
 }
 
 /// Fails at a key if it is the one, and else says which key it is.
 struct Key<'p> {
     last: Option<&'p str>,
+    found: &'p Cell<bool>,
+}
+
+/// The failure that ends the walk.
+fn here<E: de::Error>(found: &Cell<bool>) -> E {
+    found.set(true);
+    E::custom("here")
 }
 
 impl<'de> DeserializeSeed<'de> for Walk<'_> {
@@ -69,12 +84,18 @@ impl<'de> Visitor<'de> for Walk<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<(), A::Error> {
         let Some((step, rest)) = self.steps.split_first() else {
-            return Err(de::Error::custom("here"));
+            return Err(here(self.found));
         };
         let last = rest.is_empty().then_some(step.as_str());
-        while let Some(key) = fields.next_key_seed(Key { last })? {
+        while let Some(key) = fields.next_key_seed(Key {
+            last,
+            found: self.found,
+        })? {
             if key == *step {
-                fields.next_value_seed(Walk { steps: rest })?;
+                fields.next_value_seed(Walk {
+                    steps: rest,
+                    ..self
+                })?;
             } else {
                 fields.next_value::<IgnoredAny>()?;
             }
@@ -84,12 +105,17 @@ impl<'de> Visitor<'de> for Walk<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
         let Some((step, rest)) = self.steps.split_first() else {
-            return Err(de::Error::custom("here"));
+            return Err(here(self.found));
         };
         let index: Option<usize> = step.parse().ok();
         for position in 0.. {
             let more = if index == Some(position) {
-                items.next_element_seed(Walk { steps: rest })?.is_some()
+                items
+                    .next_element_seed(Walk {
+                        steps: rest,
+                        ..self
+                    })?
+                    .is_some()
             } else {
                 items.next_element::<IgnoredAny>()?.is_some()
             };
@@ -128,7 +154,7 @@ impl<'de> Visitor<'de> for Walk<'_> {
 impl Walk<'_> {
     fn scalar<E: de::Error>(self) -> Result<(), E> {
         if self.steps.is_empty() {
-            Err(E::custom("here"))
+            Err(here(self.found))
         } else {
             Ok(())
         }
@@ -152,7 +178,7 @@ impl Visitor<'_> for Key<'_> {
 
     fn visit_str<E: de::Error>(self, key: &str) -> Result<String, E> {
         if self.last == Some(key) {
-            Err(E::custom("here"))
+            Err(here(self.found))
         } else {
             Ok(key.to_owned())
         }
