@@ -8,4 +8,5 @@ mod envoy;
 mod migrations;
 mod program;
 mod routing;
+mod schema;
 mod store;
