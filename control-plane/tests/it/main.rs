@@ -3,8 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod api;
+mod command_line;
 mod envoy;
 mod migrations;
 mod program;
 mod routing;
+mod schema;
 mod store;

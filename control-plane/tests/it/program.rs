@@ -4,13 +4,13 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-struct Program {
+pub(crate) struct Program {
     child: Child,
     ready: String,
 }
 
 impl Program {
-    fn start(folder: &Path) -> Self {
+    pub(crate) fn start(folder: &Path) -> Self {
         let mut child = command(folder, &[])
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -21,6 +21,15 @@ impl Program {
             .read_line(&mut ready)
             .unwrap();
         Self { child, ready }
+    }
+
+    /// Where its admin API listens.
+    pub(crate) fn admin(&self) -> &str {
+        let admin = self
+            .ready
+            .split(' ')
+            .find_map(|word| word.strip_prefix("admin="));
+        admin.unwrap()
     }
 
     fn signal(&self, name: &str) {

@@ -41,11 +41,11 @@ impl Listener {
     /// The fields of the next event.
     async fn next(&mut self) -> BTreeMap<String, String> {
         loop {
-            if let Some((event, rest)) = self.rest.split_once("\n\n") {
+            if let Some(end) = self.rest.find("\n\n") {
+                let event: String = self.rest.drain(..end + 2).collect();
                 let fields = event.lines().filter_map(|line| line.split_once(": "));
                 let fields = fields.map(|(name, value)| (name.to_owned(), value.to_owned()));
                 let fields: BTreeMap<_, _> = fields.collect();
-                self.rest = rest.to_owned();
                 if fields.contains_key("data") {
                     return fields;
                 }
