@@ -43,6 +43,8 @@ rules!(
     a_node_that_has_moved_belongs_to_its_new_replica,
     a_node_of_a_replica_that_is_dead_is_not_connected,
     nodes_are_listed_by_id_in_pages,
+    nodes_are_counted_by_class_and_those_of_a_dead_replica_are_not_connected,
+    what_was_read_last_is_remembered_when_the_database_is_gone,
     an_odd_node_does_not_keep_the_others_from_being_written,
 );
 
@@ -476,6 +478,36 @@ async fn a_node_of_a_replica_that_is_dead_is_not_connected(fresh: Fresh) {
     assert!(!connected().await);
     store.heartbeat("r1").await.unwrap();
     assert!(connected().await);
+}
+
+async fn nodes_are_counted_by_class_and_those_of_a_dead_replica_are_not_connected(fresh: Fresh) {
+    let store = &*fresh.store;
+    assert!(store.count_nodes("default").await.unwrap().is_empty());
+    let envoy = NodeStatus {
+        class: "envoy".into(),
+        ..node("e", "r2")
+    };
+    store.heartbeat("r1").await.unwrap();
+    store
+        .write_nodes("r1", &[node("a", "r1"), node("b", "r1")])
+        .await
+        .unwrap();
+    store.write_nodes("r2", &[envoy]).await.unwrap();
+    let counts = store.count_nodes("default").await.unwrap();
+    let of = |class: &str| (counts[class].connected, counts[class].known);
+    assert_eq!((of("signalbox"), of("envoy")), ((2, 2), (0, 1)));
+}
+
+async fn what_was_read_last_is_remembered_when_the_database_is_gone(fresh: Fresh) {
+    let store = &*fresh.store;
+    assert!(store.remembered("default").is_none());
+    commit(store, 0, A).await.unwrap();
+    store.fleets().await.unwrap();
+    store.close().await;
+    let remembered = store.remembered("default").unwrap();
+    assert_eq!(remembered.revision, 1);
+    assert!(remembered.config.clusters.contains_key("a"));
+    assert!(store.remembered("other").is_none());
 }
 
 async fn nodes_are_listed_by_id_in_pages(fresh: Fresh) {
