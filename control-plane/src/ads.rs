@@ -23,7 +23,7 @@ use tonic::body::Body;
 use tonic::server::{Grpc, NamedService, StreamingService};
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::admission::Admitted;
+use crate::join::Joined;
 use crate::metrics::Metrics;
 use crate::nodes::Nodes;
 use crate::reconciler::Reconciler;
@@ -106,12 +106,12 @@ impl StreamingService<DeltaDiscoveryRequest> for DeltaMethod {
     fn call(&mut self, request: Request<Streaming<DeltaDiscoveryRequest>>) -> Self::Future {
         let context = self.0.clone();
         Box::pin(async move {
-            let admitted = Admitted::of(request.extensions())?;
+            let joined = Joined::of(request.extensions())?;
             // One response waits at most: a slow client gets the newest state when it can take it, not a queue.
             let (responses, receiver) = mpsc::channel(1);
             tokio::spawn(stream::run(
                 context,
-                admitted,
+                joined,
                 request.into_inner(),
                 responses,
             ));

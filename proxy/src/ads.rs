@@ -9,6 +9,7 @@
 //! - `stream`: connects, backs off, reads and writes.
 
 mod addresses;
+mod credentials;
 mod session;
 mod state;
 mod stream;
@@ -27,11 +28,15 @@ use xds::snapshot::Snapshot;
 use crate::bootstrap::XdsMode;
 use crate::delivery::{Held, Switch};
 
+pub(crate) use self::credentials::Credentials;
+
 /// What the client needs to know at its start.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
     /// Where control planes serve xDS: the first that can be had is followed until it is lost.
     pub(crate) servers: Vec<Uri>,
+    /// How they are known, and how we show who we are.
+    pub(crate) credentials: Credentials,
     /// In which variant of the protocol.
     pub(crate) mode: XdsMode,
     /// Who we are.

@@ -10,7 +10,7 @@ use tonic::{Status, Streaming};
 use xds::node::{ClientClass, Node};
 use xds::type_url::ResourceType;
 
-use crate::admission::Admitted;
+use crate::join::Joined;
 use crate::nodes::NodeHandle;
 use crate::snapshots::Served;
 
@@ -23,11 +23,11 @@ type Responses = mpsc::Sender<Result<Encoded, Status>>;
 /// Serves one stream until the client ends it.
 pub(super) async fn run(
     context: Arc<StreamContext>,
-    admitted: Admitted,
+    joined: Joined,
     mut requests: Streaming<DeltaDiscoveryRequest>,
     responses: Responses,
 ) {
-    if let Err(status) = serve(&context, &admitted, &mut requests, &responses).await {
+    if let Err(status) = serve(&context, &joined, &mut requests, &responses).await {
         // The receiver is gone if the connection broke; then there is nobody to tell.
         let _ = responses.send(Err(status)).await;
     }
@@ -35,7 +35,7 @@ pub(super) async fn run(
 
 async fn serve(
     context: &StreamContext,
-    admitted: &Admitted,
+    joined: &Joined,
     requests: &mut Streaming<DeltaDiscoveryRequest>,
     responses: &Responses,
 ) -> Result<(), Status> {
@@ -44,7 +44,7 @@ async fn serve(
     };
     let node = Node::from_proto(first.node.as_ref())
         .map_err(|error| Status::invalid_argument(error.to_string()))?;
-    admitted.check(&node.fleet)?;
+    joined.check(&node.fleet)?;
     // This replica may lag behind: a client that comes from another one must not be moved back. While the store is away,
     // what is known has to do.
     if let Err(error) = context.reconciler.refresh().await {

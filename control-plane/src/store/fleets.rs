@@ -40,8 +40,7 @@ impl SqlStore {
             .bind(name)
             .fetch_optional(&self.reader)
             .await?;
-        row.map(fleet)
-            .unwrap_or_else(|| Err(StoreError::NoSuchFleet(name.to_owned())))
+        row.map_or_else(|| Err(StoreError::NoSuchFleet(name.to_owned())), fleet)
     }
 
     pub(super) async fn add_fleet(

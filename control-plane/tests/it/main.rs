@@ -4,6 +4,7 @@
 
 mod api;
 mod envoy;
+mod joining;
 mod migrations;
 mod program;
 mod routing;

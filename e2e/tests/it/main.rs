@@ -9,6 +9,7 @@ mod activations;
 mod bytes_per_change;
 mod foreign_steps;
 mod invalid_config;
+mod joining;
 mod large;
 mod propagation;
 mod replicas;

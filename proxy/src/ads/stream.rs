@@ -8,11 +8,12 @@ use futures_util::FutureExt;
 use http::Uri;
 use tokio::sync::watch;
 use tokio::time::Instant;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Endpoint;
 
 use crate::bootstrap::XdsMode;
 use crate::delivery::{Delivery, Switch};
 
+use super::credentials::Authorized;
 use super::session::{Event, Link};
 use super::state::ClientState;
 use super::wire::{Incoming, Wire};
@@ -82,7 +83,7 @@ struct Follower<S> {
 
 /// One connection: the xDS stream, and the session beside it once the server has answered.
 struct Connection {
-    channel: Channel,
+    channel: Authorized,
     wire: Wire,
     session: Option<Link>,
 }
@@ -150,14 +151,20 @@ impl<S: Switch> Follower<S> {
         })
     }
 
-    async fn connect(&self) -> Result<Channel, String> {
-        let endpoint = Endpoint::from(self.server().clone())
+    async fn connect(&self) -> Result<Authorized, String> {
+        let (server, credentials) = (self.server(), &self.client.credentials);
+        let bearer = credentials.bearer()?;
+        let endpoint = Endpoint::from(server.clone())
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_nodelay(true)
             .http2_keep_alive_interval(KEEP_ALIVE.0)
             .keep_alive_timeout(KEEP_ALIVE.1)
             .keep_alive_while_idle(true);
-        endpoint.connect().await.map_err(|error| describe(&error))
+        let endpoint = credentials.secure(endpoint, server)?;
+        let channel = endpoint.connect().await;
+        channel
+            .map(|channel| bearer.on(channel))
+            .map_err(|error| describe(&error))
     }
 
     fn response(&mut self, response: Incoming, connection: &mut Connection) {
@@ -279,7 +286,7 @@ async fn next_event(session: &mut Option<Link>) -> Event {
 }
 
 /// The error with its causes: tonic's own text says only "transport error".
-fn describe(error: &dyn std::error::Error) -> String {
+pub(super) fn describe(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
