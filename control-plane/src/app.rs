@@ -10,9 +10,9 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::admission::Admission;
 use crate::ads::{AdsService, StreamContext, Turnstile};
 use crate::api::{self, Access, ApiState, Turns};
+use crate::join::JoinLayer;
 use crate::metrics::Metrics;
 use crate::nodes::Nodes;
 use crate::reconciler::Reconciler;
@@ -79,7 +79,7 @@ impl App {
         } else {
             Access::for_local(tokens.clone(), settings.admin.ip())
         };
-        let admission = Admission::new(tokens.clone(), settings.xds_asks());
+        let join = JoinLayer::new(tokens.clone(), settings.xds_asks());
         let mut tasks = JoinSet::new();
         for tls in [&admin_tls, &xds_tls].into_iter().flatten() {
             tasks.spawn(running(tls.clone().follow(shutdown.clone())));
@@ -89,7 +89,7 @@ impl App {
         tasks.spawn(running(nodes.run(store.clone(), shutdown.clone())));
         tasks.spawn(serve_xds(
             Incoming::new(xds, xds_tls)?,
-            admission,
+            join,
             ads,
             session,
             shutdown.clone(),
@@ -159,7 +159,7 @@ async fn serve_admin(listener: Incoming, state: ApiState) -> anyhow::Result<()> 
 /// Streams of proxies never end by themselves, so they are not waited for: their clients come back elsewhere.
 async fn serve_xds(
     incoming: Incoming,
-    admission: Admission,
+    join: JoinLayer,
     ads: AdsService,
     session: SessionService,
     shutdown: CancellationToken,
@@ -167,7 +167,7 @@ async fn serve_xds(
     let server = tonic::transport::Server::builder()
         .http2_keepalive_interval(Some(KEEP_ALIVE.0))
         .http2_keepalive_timeout(Some(KEEP_ALIVE.1))
-        .layer(admission)
+        .layer(join)
         .add_routes(ads.routes())
         .add_service(session.into_server())
         .serve_with_incoming(incoming);

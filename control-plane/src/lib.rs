@@ -33,7 +33,7 @@ pub mod store;
 // Who it is that asks.
 pub mod tokens;
 
-pub mod admission;
+pub mod join;
 
 // What clients are served, and what they say to it.
 pub mod nodes;

@@ -16,7 +16,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Streaming};
 use xds::node::ClientClass;
 
-use crate::admission::Admitted;
+use crate::join::Joined;
 use crate::model::timestamp::Timestamp;
 use crate::nodes::{Nodes, Report};
 use crate::reconciler::Reconciler;
@@ -48,8 +48,8 @@ impl SessionService {
         SessionServer::new(self)
     }
 
-    async fn run(self, admitted: Admitted, mut statuses: Streaming<Status>, responses: Responses) {
-        if let Err(status) = self.serve(&admitted, &mut statuses, &responses).await {
+    async fn run(self, joined: Joined, mut statuses: Streaming<Status>, responses: Responses) {
+        if let Err(status) = self.serve(&joined, &mut statuses, &responses).await {
             // The receiver is gone if the connection broke; then there is nobody to tell.
             let _ = responses.send(Err(status)).await;
         }
@@ -57,14 +57,14 @@ impl SessionService {
 
     async fn serve(
         &self,
-        admitted: &Admitted,
+        joined: &Joined,
         statuses: &mut Streaming<Status>,
         responses: &Responses,
     ) -> Result<(), tonic::Status> {
         let Some(first) = statuses.message().await? else {
             return Ok(());
         };
-        admitted.check(&first.fleet)?;
+        joined.check(&first.fleet)?;
         if let Err(error) = self.reconciler.refresh().await {
             tracing::warn!(%error, "a session is served from what is known already");
         }
@@ -132,10 +132,10 @@ impl Session for SessionService {
         &self,
         request: Request<Streaming<Status>>,
     ) -> Result<Response<Self::FollowStream>, tonic::Status> {
-        let admitted = Admitted::of(request.extensions())?;
+        let joined = Joined::of(request.extensions())?;
         // One target waits at most: a slow proxy gets the newest when it can take it.
         let (responses, receiver) = mpsc::channel(1);
-        tokio::spawn(self.clone().run(admitted, request.into_inner(), responses));
+        tokio::spawn(self.clone().run(joined, request.into_inner(), responses));
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }
 }

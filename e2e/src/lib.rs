@@ -17,6 +17,7 @@ pub mod tools;
 pub mod wait;
 
 // around the programs
+pub mod certificates;
 pub mod client;
 pub mod name_server;
 pub mod process;

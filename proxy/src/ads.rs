@@ -11,6 +11,7 @@
 
 mod addresses;
 mod clusters;
+mod credentials;
 mod session;
 mod state;
 mod stream;
@@ -33,11 +34,15 @@ use crate::bootstrap::XdsMode;
 use crate::delivery::{Held, Switch};
 use crate::dns::Names;
 
+pub(crate) use self::credentials::Credentials;
+
 /// What the client needs to know at its start.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
     /// Where control planes serve xDS: the first that can be had is followed until it is lost.
     pub(crate) servers: Vec<Uri>,
+    /// How they are known, and how we show who we are.
+    pub(crate) credentials: Credentials,
     /// In which variant of the protocol.
     pub(crate) mode: XdsMode,
     /// Who we are.

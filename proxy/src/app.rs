@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, Sources};
-use crate::ads::{self, Client};
+use crate::ads::{self, Client, Credentials};
 use crate::bootstrap::Settings;
 use crate::dns::Names;
 use crate::machine::{Machine, Started};
@@ -42,6 +42,7 @@ impl Proxy {
         let listener = TcpListener::bind(settings.admin).await;
         let listener = listener.with_context(|| format!("cannot listen on {}", settings.admin))?;
         let admin = listener.local_addr()?;
+        settings.check()?;
         let node = settings.node().context("no identity")?;
         let (traffic, writer) = Traffic::start(settings.worker_count(), settings.bind)
             .context("cannot start workers")?;
@@ -79,6 +80,11 @@ impl Proxy {
         };
         let client = Client {
             servers: settings.xds.clone(),
+            credentials: Credentials {
+                ca: settings.xds_ca.clone(),
+                identity: settings.xds_cert.clone().zip(settings.xds_key.clone()),
+                token: settings.xds_token_file.clone(),
+            },
             mode: settings.xds_mode,
             node,
             initial_fetch_timeout: settings.initial_fetch_timeout,

@@ -32,6 +32,32 @@ pub struct Settings {
     )]
     pub xds: Vec<Uri>,
 
+    /// Roots of the control plane's certificate, in PEM: needed where the URL begins with https
+    #[arg(long, env = "SIGNALBOX_PROXY_XDS_CA", value_name = "FILE")]
+    pub xds_ca: Option<PathBuf>,
+
+    /// The certificate that this proxy shows, in PEM; the files are read for every connection
+    #[arg(
+        long,
+        env = "SIGNALBOX_PROXY_XDS_CERT",
+        value_name = "FILE",
+        requires = "xds_key"
+    )]
+    pub xds_cert: Option<PathBuf>,
+
+    /// The private key of that certificate
+    #[arg(
+        long,
+        env = "SIGNALBOX_PROXY_XDS_KEY",
+        value_name = "FILE",
+        requires = "xds_cert"
+    )]
+    pub xds_key: Option<PathBuf>,
+
+    /// Holds the join token with which this proxy may have its fleet's configuration
+    #[arg(long, env = "SIGNALBOX_PROXY_XDS_TOKEN_FILE", value_name = "FILE")]
+    pub xds_token_file: Option<PathBuf>,
+
     /// How xDS is spoken: in deltas, or as the state of the world for control planes that know no deltas
     #[arg(long, env = "SIGNALBOX_PROXY_XDS_MODE", value_enum, default_value_t)]
     pub xds_mode: XdsMode,
@@ -126,7 +152,36 @@ pub enum XdsMode {
     Sotw,
 }
 
+/// Why settings cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SettingsError {
+    /// There is nothing by which to know the control plane.
+    #[error(
+        "--xds-ca is needed where --xds begins with https: the control plane is known by its certificate"
+    )]
+    NoRoots,
+    /// A connection would carry no certificates.
+    #[error("--xds {0} is not encrypted, and certificates were given; begin it with https")]
+    Plain(Uri),
+}
+
 impl Settings {
+    /// Refuses what would be less than what was asked for.
+    ///
+    /// # Errors
+    /// `https` without roots to know the control plane by, or certificates where nothing is encrypted.
+    pub fn check(&self) -> Result<(), SettingsError> {
+        let secure = |server: &&Uri| server.scheme_str() == Some("https");
+        if self.xds_ca.is_none() && self.xds.iter().any(|server| secure(&server)) {
+            return Err(SettingsError::NoRoots);
+        }
+        let certificates = self.xds_ca.is_some() || self.xds_cert.is_some();
+        match self.xds.iter().find(|server| !secure(server)) {
+            Some(server) if certificates => Err(SettingsError::Plain(server.clone())),
+            _ => Ok(()),
+        }
+    }
+
     /// The identity that the proxy states to the control plane. An error says that a made-up name cannot be kept.
     pub fn node(&self) -> io::Result<Node> {
         let id = match (&self.node_id, &self.data_dir) {
@@ -224,6 +279,23 @@ mod tests {
         assert_eq!(server("::1"), Ok("[::1]:53".to_owned()));
         assert_eq!(server("[::1]:5353"), Ok("[::1]:5353".to_owned()));
         assert!(server("ns.example").is_err());
+    }
+
+    #[test]
+    fn certificates_and_https_come_together() {
+        let check = |flags: &[&str]| {
+            parse(&[&["--node-id", "a"], flags].concat())
+                .unwrap()
+                .check()
+        };
+        assert_eq!(check(&[]), Ok(()));
+        assert_eq!(check(&["--xds-token-file", "t"]), Ok(()));
+        let (https, ca) = (["--xds", "https://a:1"], ["--xds-ca", "ca"]);
+        assert_eq!(check(&https), Err(SettingsError::NoRoots));
+        assert_eq!(check(&[https, ca].concat()), Ok(()));
+        let plain = check(&[ca, ["--xds", "https://a:1,http://b:1"]].concat());
+        assert!(matches!(plain, Err(SettingsError::Plain(_))));
+        assert!(parse(&["--node-id", "a", "--xds-cert", "c"]).is_err());
     }
 
     #[test]

@@ -15,7 +15,7 @@ use tonic::service::Routes;
 use tonic::{Request, Response, Status, Streaming};
 use xds::type_url::ResourceType;
 
-use crate::admission::Admitted;
+use crate::join::Joined;
 
 use super::StreamContext;
 use super::delta::DeltaState;
@@ -159,12 +159,12 @@ impl<V: Variant> StreamingService<V::Request> for Method<V> {
     fn call(&mut self, request: Request<Streaming<V::Request>>) -> Self::Future {
         let (context, only) = (self.context.clone(), self.only);
         Box::pin(async move {
-            let admitted = Admitted::of(request.extensions())?;
+            let joined = Joined::of(request.extensions())?;
             // One response waits at most: a slow client gets the newest state when it can take it, not a queue.
             let (responses, receiver) = mpsc::channel(1);
             tokio::spawn(stream::run::<V>(
                 context,
-                admitted,
+                joined,
                 only,
                 request.into_inner(),
                 responses,

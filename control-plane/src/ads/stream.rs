@@ -9,7 +9,7 @@ use tonic::{Status, Streaming};
 use xds::node::Node;
 use xds::type_url::ResourceType;
 
-use crate::admission::Admitted;
+use crate::join::Joined;
 use crate::nodes::{NodeHandle, Refused};
 use crate::snapshots::Served;
 
@@ -23,12 +23,12 @@ type Responses = mpsc::Sender<Result<Encoded, Status>>;
 /// Serves one stream until the client ends it; a stream of `only` one type if it is not an aggregated one.
 pub(super) async fn run<V: Variant>(
     context: Arc<StreamContext>,
-    admitted: Admitted,
+    joined: Joined,
     only: Option<ResourceType>,
     mut requests: Streaming<V::Request>,
     responses: Responses,
 ) {
-    if let Err(status) = serve::<V>(&context, &admitted, only, &mut requests, &responses).await {
+    if let Err(status) = serve::<V>(&context, &joined, only, &mut requests, &responses).await {
         // The receiver is gone if the connection broke; then there is nobody to tell.
         let _ = responses.send(Err(status)).await;
     }
@@ -36,7 +36,7 @@ pub(super) async fn run<V: Variant>(
 
 async fn serve<V: Variant>(
     context: &StreamContext,
-    admitted: &Admitted,
+    joined: &Joined,
     only: Option<ResourceType>,
     requests: &mut Streaming<V::Request>,
     responses: &Responses,
@@ -46,7 +46,7 @@ async fn serve<V: Variant>(
     };
     let node = Node::from_proto(V::node(&first))
         .map_err(|error| Status::invalid_argument(error.to_string()))?;
-    admitted.check(&node.fleet)?;
+    joined.check(&node.fleet)?;
     tokio::time::sleep_until(context.turnstile.admit(Instant::now())).await;
     // This replica may lag behind: a client that comes from another one must not be moved back. While the store is away,
     // what is known has to do.

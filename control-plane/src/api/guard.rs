@@ -173,9 +173,11 @@ fn check_local(access: &Access, parts: &Parts) -> Result<()> {
     let host = host.or_else(|| header_text(&parts.headers, &header::HOST));
     // Browsers always send one.
     let Some(host) = host else {
-        return match parts.headers.contains_key(header::HOST) {
-            true => Err(misdirected()),
-            false => Ok(()),
+        let unreadable = parts.headers.contains_key(header::HOST);
+        return if unreadable {
+            Err(misdirected())
+        } else {
+            Ok(())
         };
     };
     if !is_local(host, access.bound) {

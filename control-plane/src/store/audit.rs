@@ -97,19 +97,18 @@ pub(super) async fn add(
 
 impl SqlStore {
     pub(super) async fn read_audit(&self, asked: &AuditQuery) -> Result<Vec<AuditRow>> {
-        let mut statement = PAGE.to_owned();
-        let mut next = 4;
-        if asked.actor.is_some() {
-            statement += &format!(" AND actor = ${next}");
-            next += 1;
-        }
-        if let Fleets::These(fleets) = &asked.fleets {
-            if fleets.is_empty() {
-                return Ok(Vec::new());
-            }
-            statement += &format!(" AND fleet IN {}", placeholders(1, fleets.len(), next));
-        }
-        statement += NEWEST;
+        let actor = asked.actor.iter().map(|_| " AND actor = $4".to_owned());
+        let first = 4 + usize::from(asked.actor.is_some());
+        let fleets = match &asked.fleets {
+            Fleets::All => None,
+            Fleets::These(fleets) if fleets.is_empty() => return Ok(Vec::new()),
+            Fleets::These(fleets) => Some(format!(
+                " AND fleet IN {}",
+                placeholders(1, fleets.len(), first)
+            )),
+        };
+        let conditions: String = actor.chain(fleets).collect();
+        let statement = format!("{PAGE}{conditions}{NEWEST}");
         let (at, id) = match &asked.before {
             Some((at, id)) => (at.as_micros(), id.as_str()),
             None => (i64::MAX, ""),

@@ -5,6 +5,7 @@
 mod api;
 mod command_line;
 mod envoy;
+mod joining;
 mod migrations;
 mod program;
 mod routing;

@@ -1,6 +1,7 @@
 //! `signalbox-proxy` as a child.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ const LIVE_WITHIN: Duration = Duration::from_secs(30);
 pub struct ProxySettings {
     node_id: String,
     xds: Vec<SocketAddr>,
+    scheme: &'static str,
     fleet: String,
     bind: IpAddr,
     admin: SocketAddr,
@@ -33,6 +35,7 @@ impl ProxySettings {
         Self {
             node_id: node_id.into(),
             xds: vec![xds],
+            scheme: "http",
             fleet: "default".to_owned(),
             bind: Ipv4Addr::LOCALHOST.into(),
             admin: ([127, 0, 0, 1], 0).into(),
@@ -59,6 +62,13 @@ impl ProxySettings {
     pub fn admin(mut self, admin: SocketAddr) -> Self {
         self.admin = admin;
         self
+    }
+
+    /// The control plane is known by a certificate that these roots vouch for.
+    #[must_use]
+    pub fn tls(mut self, roots: &Path) -> Self {
+        self.scheme = "https";
+        self.arguments(["--xds-ca", &roots.to_string_lossy()])
     }
 
     #[must_use]
@@ -110,7 +120,7 @@ impl ProxySettings {
     fn command(&self) -> Result<Command> {
         let mut command = Command::new(tools::program("signalbox-proxy")?);
         for xds in &self.xds {
-            command.args(["--xds", &format!("http://{xds}")]);
+            command.args(["--xds", &format!("{}://{xds}", self.scheme)]);
         }
         command.args(["--fleet", &self.fleet, "--node-id", &self.node_id]);
         command.args([

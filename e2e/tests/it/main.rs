@@ -11,6 +11,7 @@ mod convergence;
 mod discovery_services;
 mod foreign_steps;
 mod invalid_config;
+mod joining;
 mod kills;
 mod large;
 mod names;

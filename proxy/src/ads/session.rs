@@ -7,13 +7,14 @@ use proto::session::session_client::SessionClient;
 use proto::session::{self, Status};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
-use tonic::transport::Channel;
 use tonic::{Code, Streaming};
 use xds::node::Node;
 use xds::problem::Problem;
 use xds::sum::{RevisionSums, SetSum};
 
 use crate::delivery::{Phase, Report, State, Target};
+
+use super::credentials::Authorized;
 
 /// What happens on a session.
 #[derive(Debug)]
@@ -48,7 +49,7 @@ enum Stage {
 
 impl Link {
     /// Begins a session with a first report.
-    pub(super) fn open(channel: Channel, node: &Node, report: &Report) -> Self {
+    pub(super) fn open(channel: Authorized, node: &Node, report: &Report) -> Self {
         // Bounded by what the control plane sends and the wire set's changes: a report each, a few hundred bytes.
         let (reports, queue) = mpsc::unbounded_channel();
         let mut client = SessionClient::new(channel);

@@ -9,12 +9,13 @@ use futures_util::FutureExt;
 use http::Uri;
 use tokio::sync::watch;
 use tokio::time::Instant;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Endpoint;
 
 use crate::bootstrap::XdsMode;
 use crate::delivery::{Delivery, Switch};
 use crate::dns::Names;
 
+use super::credentials::{Authorized, Credentials};
 use super::session::{Event, Link};
 use super::state::ClientState;
 use super::wire::{Incoming, Wire};
@@ -92,7 +93,7 @@ struct Follower<S> {
 
 /// One connection: the xDS stream, and the session beside it once the server has answered.
 struct Connection {
-    channel: Channel,
+    channel: Authorized,
     wire: Wire,
     session: Option<Link>,
 }
@@ -151,7 +152,7 @@ impl<S: Switch> Follower<S> {
     async fn open(&mut self) -> Result<Connection, String> {
         let (server, client, state) = (self.server().clone(), &self.client, &mut self.state);
         let opening = async {
-            let channel = connect(server).await?;
+            let channel = connect(server, &client.credentials).await?;
             let wire = Wire::open(channel.clone(), client.mode, state, &client.node).await;
             let wire = wire.map_err(|error| format!("{}: {}", error.code(), error.message()))?;
             Ok(Connection {
@@ -306,14 +307,19 @@ async fn meanwhile<S: Switch, T>(
     }
 }
 
-async fn connect(server: Uri) -> Result<Channel, String> {
-    let endpoint = Endpoint::from(server)
+async fn connect(server: Uri, credentials: &Credentials) -> Result<Authorized, String> {
+    let bearer = credentials.bearer()?;
+    let endpoint = Endpoint::from(server.clone())
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_nodelay(true)
         .http2_keep_alive_interval(KEEP_ALIVE.0)
         .keep_alive_timeout(KEEP_ALIVE.1)
         .keep_alive_while_idle(true);
-    endpoint.connect().await.map_err(|error| describe(&error))
+    let endpoint = credentials.secure(endpoint, &server)?;
+    let channel = endpoint.connect().await;
+    channel
+        .map(|channel| bearer.on(channel))
+        .map_err(|error| describe(&error))
 }
 
 async fn next_event(session: &mut Option<Link>) -> Event {
@@ -324,7 +330,7 @@ async fn next_event(session: &mut Option<Link>) -> Event {
 }
 
 /// The error with its causes: tonic's own text says only "transport error".
-fn describe(error: &dyn std::error::Error) -> String {
+pub(super) fn describe(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

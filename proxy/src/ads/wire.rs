@@ -7,12 +7,12 @@ use envoy_types::pb::envoy::service::discovery::v3::{
 use envoy_types::pb::google::rpc;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
-use tonic::transport::Channel;
 use tonic::{Status, Streaming};
 use xds::node::Node;
 
 use crate::bootstrap::XdsMode;
 
+use super::credentials::Authorized;
 use super::state::ClientState;
 
 /// Largest response; a foreign server may send all its clusters at once.
@@ -49,7 +49,7 @@ pub(super) struct Taken {
 impl Wire {
     /// Opens a stream with the first requests.
     pub(super) async fn open(
-        channel: Channel,
+        channel: Authorized,
         mode: XdsMode,
         state: &mut ClientState,
         node: &Node,

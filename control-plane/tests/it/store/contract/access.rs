@@ -320,7 +320,7 @@ async fn the_audit_trail_is_read_from_the_newest_in_pages_of_what_may_be_seen(fr
 
 async fn a_lease_is_held_by_one_until_it_ends(fresh: Fresh) {
     let store = &*fresh.store;
-    let (long, none) = (Duration::from_secs(600), Duration::ZERO);
+    let (long, none) = (Duration::from_mins(10), Duration::ZERO);
     let take = async |holder: &str, lasts| store.take_lease("sweep", holder, lasts).await.unwrap();
     let (one, other) = tokio::join!(take("one", long), take("other", long));
     assert!(one != other, "exactly one gets it");

@@ -20,29 +20,29 @@ use crate::tokens::Tokens;
 
 /// The layer.
 #[derive(Clone, Debug)]
-pub struct Admission {
+pub struct JoinLayer {
     tokens: Arc<Tokens>,
     required: bool,
 }
 
-/// What a stream was admitted with: an extension of its request.
+/// What a stream was joined with: an extension of its request.
 #[derive(Clone, Debug)]
-pub struct Admitted(Option<Arc<Token>>);
+pub struct Joined(Option<Arc<Token>>);
 
-impl Admission {
+impl JoinLayer {
     /// Looks for join tokens; a stream without one is refused if they are `required`.
     pub fn new(tokens: Arc<Tokens>, required: bool) -> Self {
         Self { tokens, required }
     }
 
-    async fn admit(&self, headers: &HeaderMap) -> Result<Admitted, Status> {
+    async fn admit(&self, headers: &HeaderMap) -> Result<Joined, Status> {
         let Some(field) = headers.get(header::AUTHORIZATION) else {
             return if self.required {
                 Err(Status::unauthenticated(
                     "send a join token: `authorization: Bearer …` in the metadata",
                 ))
             } else {
-                Ok(Admitted(None))
+                Ok(Joined(None))
             };
         };
         let secret = field.to_str().ok().and_then(secret::of_authorization);
@@ -51,7 +51,7 @@ impl Admission {
             None => Ok(None),
         };
         match token {
-            Ok(Some(token)) if token.kind == TokenKind::Join => Ok(Admitted(Some(token))),
+            Ok(Some(token)) if token.kind == TokenKind::Join => Ok(Joined(Some(token))),
             Ok(Some(_)) => Err(Status::permission_denied(
                 "this token is for the admin API; proxies join with one of kind `join`",
             )),
@@ -64,7 +64,7 @@ impl Admission {
     }
 }
 
-impl Admitted {
+impl Joined {
     /// What the layer found out.
     ///
     /// # Errors
@@ -100,25 +100,25 @@ fn not_good() -> Status {
     Status::unauthenticated("this token is not known here, or it has expired, or it was revoked")
 }
 
-impl<S> tower::Layer<S> for Admission {
-    type Service = Admitting<S>;
+impl<S> tower::Layer<S> for JoinLayer {
+    type Service = Joining<S>;
 
-    fn layer(&self, inner: S) -> Admitting<S> {
-        Admitting {
+    fn layer(&self, inner: S) -> Joining<S> {
+        Joining {
             inner,
-            admission: self.clone(),
+            layer: self.clone(),
         }
     }
 }
 
 /// A service inside the layer.
 #[derive(Clone, Debug)]
-pub struct Admitting<S> {
+pub struct Joining<S> {
     inner: S,
-    admission: Admission,
+    layer: JoinLayer,
 }
 
-impl<S> tower::Service<Request<Body>> for Admitting<S>
+impl<S> tower::Service<Request<Body>> for Joining<S>
 where
     S: tower::Service<Request<Body>, Response = Response<Body>, Error = Infallible>
         + Clone
@@ -138,22 +138,22 @@ where
         // The one that was asked whether it is ready is the one that is called.
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
-        let admission = self.admission.clone();
+        let layer = self.layer.clone();
         Box::pin(async move {
-            let admitted = match admission.admit(request.headers()).await {
-                Ok(admitted) => admitted,
+            let joined = match layer.admit(request.headers()).await {
+                Ok(joined) => joined,
                 Err(status) => {
                     tracing::info!(%status, "an xDS stream was refused");
                     return Ok(status.into_http());
                 }
             };
-            let token = admitted.0.clone();
-            request.extensions_mut().insert(admitted);
+            let token = joined.0.clone();
+            request.extensions_mut().insert(joined);
             let response = inner.call(request).await?;
             let Some(token) = token else {
                 return Ok(response);
             };
-            let ended = Box::pin(async move { admission.tokens.ended(&token.hash).await });
+            let ended = Box::pin(async move { layer.tokens.ended(&token.hash).await });
             Ok(response.map(|inner| {
                 Body::new(UntilEnded {
                     inner: Some(inner),
