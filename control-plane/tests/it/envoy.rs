@@ -68,6 +68,7 @@ impl Rig {
     async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let settings = Settings {
+            new_streams_per_second: std::num::NonZeroU32::MAX,
             data_dir: folder.path().to_owned(),
             admin: ([127, 0, 0, 1], 0).into(),
             xds: ([127, 0, 0, 1], 0).into(),

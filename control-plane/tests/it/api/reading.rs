@@ -153,7 +153,7 @@ async fn nodes_are_shown_with_what_they_refused() {
         .json();
     assert_eq!(
         one["refused"],
-        json!({"revision": 2, "type_url": "t", "message": "no", "at": "1970-01-01T00:00:00.000000Z"})
+        json!({"revision": 2, "type_url": "t", "resources": ["r"], "message": "no", "at": "1970-01-01T00:00:00.000000Z"})
     );
     assert_eq!(
         (&one["connected"], &one["acked_revision"]),
