@@ -184,6 +184,40 @@ fn keep(mut disk: Disk, mut live: mpsc::UnboundedReceiver<ToKeep>, shared: &Shar
 mod tests {
     use super::*;
 
+    /// Has one config kept; what is known of it then.
+    fn kept(disk: Disk) -> crate::live::Kept {
+        let (live, newest) = mpsc::unbounded_channel();
+        let to_keep = ToKeep {
+            revision: 7,
+            generation: 1,
+            label: label(7, "shop"),
+            wire_set: Snapshot::default(),
+        };
+        live.send(to_keep).unwrap();
+        drop(live);
+        let shared = Shared::default();
+        keep(disk, newest, &shared);
+        shared.kept().clone()
+    }
+
+    #[test]
+    fn what_is_stored_and_what_could_not_be_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let stored = kept(Disk::open(folder.path()).unwrap());
+        assert_eq!(stored.last.map(|stored| stored.revision), Some(7));
+        assert_eq!((stored.failures, stored.last_error), (0, None));
+
+        let folder = tempfile::tempdir().unwrap();
+        let disk = Disk::open(folder.path()).unwrap();
+        folder.close().unwrap();
+        let failed = kept(disk);
+        assert!(failed.last.is_none());
+        assert!(
+            failed.failures == 1 && failed.last_error.is_some(),
+            "{failed:?}"
+        );
+    }
+
     #[test]
     fn what_was_kept_for_one_fleet_is_not_served_to_another() {
         let folder = tempfile::tempdir().unwrap();

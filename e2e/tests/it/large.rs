@@ -61,7 +61,7 @@ async fn one_route_changed_among_a_hundred_thousand_costs_its_virtual_host_and_n
     Ok(())
 }
 
-/// Virtual hosts of the pair: what an unoptimised control plane takes in within seconds, and a large one for the others.
+/// Virtual hosts of the pair: what a control plane takes in within seconds, optimised or not.
 const PAIR_HOSTS: usize = if cfg!(debug_assertions) { 500 } else { 2_000 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
