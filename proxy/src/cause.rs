@@ -23,6 +23,8 @@ pub(crate) enum Cause {
     StreamIdle,
     /// The client's request cannot be read in exactly one way.
     DownstreamProtocol,
+    /// The request asks for a protocol that nobody allows.
+    UpgradeRefused,
     /// The client took too long to send a head.
     HeadTimeout,
     /// The client went away.
@@ -33,7 +35,7 @@ pub(crate) enum Cause {
 
 impl Cause {
     /// Every cause, in the order of [`Cause::index`].
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::NoRoute,
         Self::NoCluster,
         Self::NoEndpoint,
@@ -43,12 +45,13 @@ impl Cause {
         Self::UpstreamProtocol,
         Self::StreamIdle,
         Self::DownstreamProtocol,
+        Self::UpgradeRefused,
         Self::HeadTimeout,
         Self::DownstreamClosed,
         Self::Internal,
     ];
 
-    /// The short code, as it stands in metrics. `HT` and `IE` are ours, the others Envoy's.
+    /// The short code, as it stands in metrics. `UD`, `HT` and `IE` are ours, the others Envoy's.
     pub(crate) const fn code(self) -> &'static str {
         match self {
             Self::NoRoute => "NR",
@@ -60,6 +63,7 @@ impl Cause {
             Self::UpstreamProtocol => "UPE",
             Self::StreamIdle => "SI",
             Self::DownstreamProtocol => "DPE",
+            Self::UpgradeRefused => "UD",
             Self::HeadTimeout => "HT",
             Self::DownstreamClosed => "DC",
             Self::Internal => "IE",

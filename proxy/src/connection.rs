@@ -1,4 +1,4 @@
-//! One client connection: HTTP/1.1 by hyper, timeouts and drain by us. hyper has no idle timeout, starts its timeout for
+//! One client connection: HTTP/1.1 by hyper, timeouts, drain and what follows an upgrade by us. hyper has no idle timeout, starts its timeout for
 //! heads while a connection is idle, and knows nothing of a reader that stands still; the worker's wheel does.
 
 mod io;
@@ -17,7 +17,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use crate::cause::Cause;
-use crate::request;
+use crate::request::{self, Switch};
 use crate::worker::{Downstream, Expiry, Phase};
 
 use io::Watched;
@@ -43,9 +43,10 @@ enum End {
 
 /// Serves a connection to its end.
 pub(crate) async fn serve(stream: TcpStream, downstream: Rc<Downstream>) {
-    let answered = downstream.clone();
+    let switch = Switch::default();
+    let (answered, switching) = (downstream.clone(), switch.clone());
     let service = service_fn(move |request| {
-        let response = request::answer(answered.clone(), request);
+        let response = request::answer(answered.clone(), switching.clone(), request);
         async { Ok::<_, Infallible>(response.await) }
     });
     let io = TokioIo::new(Watched::new(stream, downstream.clone()));
@@ -55,8 +56,13 @@ pub(crate) async fn serve(stream: TcpStream, downstream: Rc<Downstream>) {
         .header_read_timeout(None)
         .serve_connection(io, service);
     let end = poll_fn(|cx| step(&mut connection, &downstream, cx)).await;
-    let stream = connection.into_parts().io.into_inner().into_stream();
-    close(stream, &downstream, end).await;
+    let parts = connection.into_parts();
+    let stream = parts.io.into_inner().into_stream();
+    match (end, switch.take()) {
+        // hyper has written the 101 and leaves the socket as it is.
+        (End::Done, Some(tunnel)) => tunnel.carry(stream, &parts.read_buf, &downstream).await,
+        (end, _) => close(stream, &downstream, end).await,
+    }
 }
 
 /// Does what can be done now.

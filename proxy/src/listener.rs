@@ -27,6 +27,9 @@ struct Listening {
 }
 
 /// Carries traffic until it is told to stop, or has drained.
+///
+/// Connections drain before their socket is closed, so that whoever sees the closed port may count on the last responses
+/// saying so; and once more after it, for those that were still waiting to be accepted.
 pub(crate) async fn serve(worker: Rc<Worker>, mut handovers: UnboundedReceiver<Handover>) {
     let clock = worker.clone();
     spawn_local(async move { clock.keep_time().await });
@@ -43,6 +46,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, mut handovers: UnboundedReceiver<H
                 Err(error) => tracing::error!(%address, %error, "cannot accept"),
             },
             Handover::Close(address) => {
+                worker.drain(&address);
                 if let Some(listening) = open.remove(&address) {
                     listening.stop().await;
                 }
@@ -51,6 +55,9 @@ pub(crate) async fn serve(worker: Rc<Worker>, mut handovers: UnboundedReceiver<H
             Handover::Drain => break,
             Handover::Stop => return,
         }
+    }
+    for address in open.keys() {
+        worker.drain(address);
     }
     for (address, listening) in open {
         listening.stop().await;

@@ -12,10 +12,12 @@ mod local;
 mod redirect;
 mod respond;
 mod rewrite;
+mod tunnel;
 
 use std::rc::Rc;
 
 use http::{Request, Response};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use tokio::time::Instant;
 use xds::resource::virtual_host::VirtualHost;
@@ -28,14 +30,16 @@ use crate::metrics::class_index;
 use crate::worker::{Downstream, Pair, View};
 
 pub(crate) use body::Body;
+pub(crate) use tunnel::Switch;
 
 use body::Content;
 use failure::Failure;
 use in_flight::Watch;
 
-/// Answers one request of a connection.
+/// Answers one request of a connection. If it switches to another protocol, what comes after the answer is in `switch`.
 pub(crate) async fn answer(
     downstream: Rc<Downstream>,
+    switch: Switch,
     request: Request<Incoming>,
 ) -> Response<Body> {
     let started = Instant::now();
@@ -62,7 +66,8 @@ pub(crate) async fn answer(
         None => local::failure(&Failure::of(Cause::NoRoute), &mut heads),
     };
     watch.end();
-    respond::response(downstream, &heads.response, content, parts)
+    let content = content.hand_over(&switch);
+    respond::response(downstream, &heads, content, parts)
 }
 
 /// What the steps of one request share.
@@ -82,12 +87,17 @@ async fn handle(
     body: Incoming,
 ) -> Result<Content, Failure> {
     head::read(parts, &mut heads.request)?;
+    // Before the end of its body a request cannot switch, and we may take it as one that does not ask (RFC 9110 section 7.8).
+    if body.is_end_stream() {
+        heads.request.keep_upgrade()?;
+    }
     forwarded::sanitise(
         &mut heads.request,
         call.downstream,
         &call.listener.served.listener.http,
     )?;
     let mut way = find_way(call, heads)?;
+    tunnel::check(call, &way, heads)?;
     let content = match &way.route.action {
         Action::Respond(direct) => local::direct(direct, heads),
         Action::Redirect(redirect) => redirect::answer(redirect, way.route, heads)?,

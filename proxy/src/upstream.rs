@@ -4,7 +4,8 @@
 //!
 //! ```text
 //! request ─► Exchange::open ─► response() ─► into_body() ─► ResponseBody ─► end: connection back to the Pool
-//!              Pool: idle, or connect        Sending ║ Receiving             else: closed
+//!              Pool: idle, or connect  │     Sending ║ Receiving             else: closed
+//!                                      └─► 101: into_tunnel() ─► Tunnel
 //! ```
 //!
 //! What a failure means for the client and whether to try again is decided in `request`.
@@ -22,6 +23,9 @@ mod pool;
 mod receiving;
 mod sending;
 
+// After 101.
+mod tunnel;
+
 // The exchange.
 mod transfer;
 
@@ -35,6 +39,7 @@ pub(crate) use body::ResponseBody;
 pub(crate) use error::UpstreamError;
 pub(crate) use exchange::{Exchange, Limits};
 pub(crate) use pool::Pool;
+pub(crate) use tunnel::{Side, Tunnel};
 
 /// The body of a request, as the downstream side hands it over.
 pub(crate) type RequestBody = hyper::body::Incoming;

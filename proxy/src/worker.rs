@@ -135,7 +135,7 @@ impl Worker {
     pub(crate) fn drain(&self, address: &SocketAddr) {
         let spread = wheel::ticks(DRAIN_SPREAD).max(1);
         for downstream in self.connections.all() {
-            if downstream.place().address == *address {
+            if downstream.came_in_at(address) {
                 downstream.drain(self.now.get() + 1 + fastrand::u32(..spread));
             }
         }

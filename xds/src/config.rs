@@ -11,7 +11,7 @@ use crate::resource::endpoint::ClusterLoadAssignment;
 use crate::resource::listener::Listener;
 use crate::resource::route_configuration::RouteConfiguration;
 use crate::resource::virtual_host::VirtualHost;
-use crate::route::{EditLevels, HeaderEdits, Route, WeightedCluster};
+use crate::route::{Action, EditLevels, HeaderEdits, Route, Upgrades, WeightedCluster};
 use crate::route_table::RouteTable;
 
 /// Everything a proxy serves.
@@ -37,6 +37,15 @@ pub struct ServedListener {
 }
 
 impl ServedListener {
+    /// Whether a request to one of its routes may switch to a protocol.
+    pub fn allows_upgrade(&self, route: &Route, protocol: &[u8]) -> bool {
+        let by_route = match &route.action {
+            Action::Forward(forward) => forward.upgrades.as_deref(),
+            Action::Redirect(_) | Action::Respond(_) => None,
+        };
+        Upgrades::allowed(&self.listener.http.upgrades, by_route, protocol)
+    }
+
     /// The edits of requests by one of its routes, and by the weighted cluster that was drawn, in their order.
     pub fn request_edits<'c>(
         &'c self,

@@ -14,6 +14,7 @@ pub mod virtual_host;
 mod header_edits;
 mod matcher;
 mod route;
+mod upgrades;
 mod value;
 
 use std::sync::{Arc, OnceLock};

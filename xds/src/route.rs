@@ -6,6 +6,7 @@ mod header_edits;
 mod path;
 mod redirect;
 mod substitution;
+mod upgrades;
 
 use std::sync::Arc;
 
@@ -18,6 +19,7 @@ pub use self::header_edits::{EditAction, EditLevels, HeaderEdit, HeaderEdits, Le
 pub use self::path::{PathMatch, PathText};
 pub use self::redirect::{Redirect, RedirectPath};
 pub use self::substitution::{Substitution, SubstitutionError};
+pub use self::upgrades::Upgrades;
 
 /// A route of a virtual host. `envoy.config.route.v3.Route`.
 #[derive(Debug)]

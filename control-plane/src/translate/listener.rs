@@ -7,7 +7,7 @@ use envoy_types::pb::envoy::extensions::filters::http::router::v3::Router;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3 as hcm;
 use envoy_types::pb::google::protobuf;
 use envoy_types::util::pack_any;
-use hcm::http_connection_manager::{PathWithEscapedSlashesAction, RouteSpecifier};
+use hcm::http_connection_manager::{PathWithEscapedSlashesAction, RouteSpecifier, UpgradeConfig};
 
 use crate::model::Listener;
 
@@ -52,6 +52,15 @@ fn connection_manager(listener: &Listener) -> hcm::HttpConnectionManager {
         merge_slashes: true,
         path_with_escaped_slashes_action: PathWithEscapedSlashesAction::RejectRequest as i32,
         request_headers_timeout: Some(REQUEST_HEADERS_TIMEOUT),
+        upgrade_configs: vec![websocket()],
+        ..Default::default()
+    }
+}
+
+/// WebSocket is allowed everywhere: the upstream decides, as behind any other gateway.
+fn websocket() -> UpgradeConfig {
+    UpgradeConfig {
+        upgrade_type: "websocket".to_owned(),
         ..Default::default()
     }
 }

@@ -17,3 +17,4 @@ mod same_answers;
 mod session;
 mod state_of_the_world;
 mod survival;
+mod websocket;

@@ -23,7 +23,7 @@ pub enum Framing {
 /// Appends the head as HTTP/1.1, whatever version the client spoke.
 ///
 /// `Host` is the head's authority. Fields of the hop are left out: those that the head still has belong to another connection.
-/// That is also true of `TE: trailers`, since trailers are not forwarded here.
+/// That is also true of `TE: trailers`, since trailers are not forwarded here. What the head keeps of an upgrade is written.
 pub fn encode_head(head: &RequestHead, framing: Framing, out: &mut Vec<u8>) {
     let line = head.line();
     out.extend_from_slice(line.method);
@@ -40,6 +40,11 @@ pub fn encode_head(head: &RequestHead, framing: Framing, out: &mut Vec<u8>) {
         out.extend_from_slice(field.name);
         out.extend_from_slice(b": ");
         out.extend_from_slice(field.value);
+        out.extend_from_slice(b"\r\n");
+    }
+    if let Some(protocol) = head.upgrade() {
+        out.extend_from_slice(b"connection: upgrade\r\nupgrade: ");
+        out.extend_from_slice(protocol);
         out.extend_from_slice(b"\r\n");
     }
     encode_framing(line.method, framing, out);
@@ -151,6 +156,23 @@ mod tests {
             encoded(&head, Framing::Length(u64::MAX)),
             format!("{start}content-length: 18446744073709551615\r\n\r\n")
         );
+    }
+
+    #[test]
+    fn an_upgrade_that_was_kept_is_asked_for_again() {
+        let fields = [("connection", "x-a, upgrade"), ("upgrade", "websocket")];
+        let fields = fields.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
+        let mut head = RequestHead::new();
+        head.begin("GET", Version::Http11).expect("a token");
+        for (name, value) in fields {
+            head.fields_mut()
+                .push(name.as_bytes(), &value)
+                .expect("a legal field");
+        }
+        assert!(!encoded(&head, Framing::None).contains("upgrade"));
+        head.keep_upgrade().expect("room");
+        let text = encoded(&head, Framing::None);
+        assert!(text.ends_with("\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n"));
     }
 
     #[test]

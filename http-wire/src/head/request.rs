@@ -2,6 +2,7 @@
 //! `begin` and `fields_mut` fill it, `canonical::read` gives it host, path and query; after that the same path and query
 //! are matched, authorised and forwarded.
 
+use super::field_id::FieldId;
 use super::fields::{Fields, Invalid, Span};
 use crate::octets;
 
@@ -30,6 +31,7 @@ pub struct RequestHead {
     query: Option<Span>,
     host: Span,
     authority: Span,
+    upgrade: Option<Span>,
 }
 
 impl RequestHead {
@@ -43,7 +45,7 @@ impl RequestHead {
         self.fields.clear();
         let empty = Span::default();
         (self.method, self.path, self.host, self.authority) = (empty, empty, empty, empty);
-        self.query = None;
+        (self.query, self.upgrade) = (None, None);
         self.version = Version::default();
     }
 
@@ -140,6 +142,35 @@ impl RequestHead {
         Ok(())
     }
 
+    /// The protocol that the request asks to switch to, as it was written; several are a list. `None` unless
+    /// [`RequestHead::keep_upgrade`] found one.
+    pub fn upgrade(&self) -> Option<&[u8]> {
+        self.upgrade.map(|span| self.fields.slice(span))
+    }
+
+    /// Keeps what the request asks to switch to (RFC 9110 section 7.8) apart from the fields of the hop, which are removed
+    /// later: it goes upstream with a `Connection` of its own. HTTP/1.0 cannot ask, and nobody is asked for h2c, as in
+    /// Envoy (`ConnectionImpl::onHeadersCompleteImpl`).
+    pub fn keep_upgrade(&mut self) -> Result<(), Invalid> {
+        self.upgrade = None;
+        if self.version != Version::Http11 || !self.fields.contains(FieldId::Upgrade) {
+            return Ok(());
+        }
+        let is_upgrade = |option: &[u8]| option.eq_ignore_ascii_case(b"upgrade");
+        let mut options = self.fields.get_all(FieldId::Connection);
+        let is_named = options.any(|value| octets::list(value).any(is_upgrade));
+        drop(options);
+        if !is_named {
+            return Ok(());
+        }
+        let protocols: Vec<&[u8]> = self.fields.get_all(FieldId::Upgrade).collect();
+        let protocols = protocols.join(&b","[..]);
+        if !protocols.is_empty() && !protocols.eq_ignore_ascii_case(b"h2c") {
+            self.upgrade = Some(self.fields.store(&protocols)?);
+        }
+        Ok(())
+    }
+
     /// Method, path, query and authority as bytes, for writing them out.
     pub(crate) fn line(&self) -> Line<'_> {
         Line {
@@ -214,6 +245,40 @@ mod tests {
         );
         head.set_query(None).expect("removing is always legal");
         assert_eq!(head.query(), None);
+    }
+
+    #[test]
+    fn an_upgrade_is_asked_for_in_two_fields_and_outlives_them() {
+        let asked = |version, list: &[(&str, &[u8])]| {
+            let mut head = RequestHead::new();
+            head.begin("GET", version).expect("a token");
+            for (name, value) in list {
+                head.fields_mut().append(*name, value).expect("legal field");
+            }
+            head.keep_upgrade().expect("room");
+            head.fields_mut().remove_hop_by_hop();
+            assert!(!head.fields().contains(FieldId::Upgrade));
+            head.upgrade().map(<[u8]>::to_vec)
+        };
+        let connection = ("connection", &b"keep-alive, Upgrade"[..]);
+        let websocket = ("upgrade", &b"WebSocket"[..]);
+        let v11 = Version::Http11;
+        assert_eq!(
+            asked(v11, &[connection, websocket]).as_deref(),
+            Some(&b"WebSocket"[..])
+        );
+        assert_eq!(
+            asked(v11, &[websocket, connection, ("upgrade", b"other")]).as_deref(),
+            Some(&b"WebSocket,other"[..])
+        );
+        for nothing in [
+            &[websocket][..],
+            &[connection],
+            &[connection, ("upgrade", b"h2C")],
+        ] {
+            assert_eq!(asked(v11, nothing), None);
+        }
+        assert_eq!(asked(Version::Http10, &[connection, websocket]), None);
     }
 
     #[test]

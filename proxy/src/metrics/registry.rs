@@ -41,6 +41,10 @@ pub(crate) struct ListenerSlot {
     pub(crate) requests: Counter,
     /// Responses by class of their status.
     pub(crate) responses: [Counter; 5],
+    /// Requests that switched to another protocol.
+    pub(crate) upgrades: Counter,
+    /// Connections that have switched and are open now.
+    pub(crate) upgraded: Counter,
 }
 
 /// One worker's numbers of a cluster.

@@ -113,6 +113,18 @@ fn write_listeners(text: &mut String, metrics: &Metrics) -> fmt::Result {
         "listener_responses_total",
         "Responses sent, by class.",
         |slot| &slot.responses,
+    )?;
+    table.numbers(
+        "listener_upgrades_total",
+        "counter",
+        "Requests that switched to another protocol.",
+        |slot| &slot.upgrades,
+    )?;
+    table.numbers(
+        "listener_upgraded_connections",
+        "gauge",
+        "Connections open now that have switched to another protocol.",
+        |slot| &slot.upgraded,
     )
 }
 

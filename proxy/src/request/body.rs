@@ -13,6 +13,7 @@ use crate::worker::Downstream;
 
 use super::failure::cause_of;
 use super::in_flight::InFlight;
+use super::tunnel::{Switch, Tunnel};
 
 /// The body of a response. When it is dropped the response has ended.
 pub(crate) struct Body {
@@ -32,6 +33,8 @@ pub(super) enum Content {
     Whole(Bytes),
     /// What an endpoint sends.
     Upstream(Stream),
+    /// Nothing, and another protocol after it.
+    Switched(Box<Tunnel>),
 }
 
 /// The body of an endpoint's answer on its way.
@@ -49,6 +52,17 @@ impl Content {
             Self::Empty
         } else {
             Self::Whole(text)
+        }
+    }
+
+    /// Leaves the tunnel to the connection, if it is one.
+    pub(super) fn hand_over(self, switch: &Switch) -> Self {
+        match self {
+            Self::Switched(tunnel) => {
+                switch.put(tunnel);
+                Self::Empty
+            }
+            content => content,
         }
     }
 }
@@ -71,7 +85,7 @@ impl http_body::Body for Body {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, UpstreamError>>> {
         match &mut self.content {
-            Content::Empty => Poll::Ready(None),
+            Content::Empty | Content::Switched(_) => Poll::Ready(None),
             Content::Whole(text) => {
                 let text = std::mem::take(text);
                 self.content = Content::Empty;
@@ -83,7 +97,7 @@ impl http_body::Body for Body {
 
     fn is_end_stream(&self) -> bool {
         match &self.content {
-            Content::Empty => true,
+            Content::Empty | Content::Switched(_) => true,
             Content::Whole(_) => false,
             Content::Upstream(stream) => stream.body.is_end_stream() && stream.broken.is_none(),
         }
@@ -91,7 +105,7 @@ impl http_body::Body for Body {
 
     fn size_hint(&self) -> SizeHint {
         match &self.content {
-            Content::Empty => SizeHint::with_exact(0),
+            Content::Empty | Content::Switched(_) => SizeHint::with_exact(0),
             Content::Whole(text) => SizeHint::with_exact(text.len() as u64),
             Content::Upstream(stream) => stream.body.size_hint(),
         }

@@ -36,6 +36,7 @@ impl Failure {
             Cause::UpstreamProtocol => (502, "upstream protocol error", false),
             Cause::StreamIdle => (504, "stream timeout", true),
             Cause::DownstreamProtocol | Cause::DownstreamClosed => (400, "bad request", true),
+            Cause::UpgradeRefused => (403, "", true),
             Cause::HeadTimeout => (408, "request timeout", true),
             Cause::Internal => (500, "internal error", true),
         };

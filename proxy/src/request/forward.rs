@@ -7,6 +7,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use http_body::Body as _;
+use http_wire::head::FieldId;
 use hyper::body::Incoming;
 use xds::route::Forward;
 
@@ -18,6 +19,7 @@ use crate::worker::{Downstream, Expiry, Pair};
 use super::body::{Content, Stream};
 use super::failure::Failure;
 use super::in_flight::InFlight;
+use super::tunnel::Tunnel;
 use super::{Call, Way, rewrite};
 
 /// Forwards the request; the head of the answer is in `heads.response`.
@@ -45,6 +47,16 @@ pub(super) async fn send(
 
     heads.response.fields_mut().remove_hop_by_hop();
     in_flight.streams(class_index(heads.response.status()));
+    if heads.response.status() == 101 {
+        // The exchange has seen that it is the protocol which was asked for.
+        let protocol = heads.request.upgrade().unwrap_or_default();
+        heads
+            .response
+            .fields_mut()
+            .append(FieldId::Upgrade, protocol)?;
+        let tunnel = Tunnel::new(exchange.into_tunnel(), in_flight);
+        return Ok(Content::Switched(Box::new(tunnel)));
+    }
     Ok(Content::Upstream(Stream::new(
         exchange.into_body(),
         in_flight,

@@ -107,6 +107,7 @@ mod tests {
     use std::sync::Arc;
 
     use xds::resource::http_connection_manager::RouteSource;
+    use xds::route::Upgrades;
 
     use super::*;
 
@@ -118,6 +119,7 @@ mod tests {
             stream_idle_timeout: None,
             request_headers_timeout: None,
             idle_timeout: None,
+            upgrades: Upgrades::default(),
         }
     }
 

@@ -101,8 +101,11 @@ impl RequestView for RoutingView<'_> {
     }
 
     fn header(&self, name: &str) -> Option<Cow<'_, [u8]>> {
-        if name == "host" {
-            return Some(self.0.authority().as_bytes().into());
+        match name {
+            "host" => return Some(self.0.authority().as_bytes().into()),
+            // No longer among the fields; Envoy's routes may ask for it, too.
+            "upgrade" => return self.0.upgrade().map(Into::into),
+            _ => {}
         }
         let mut values = self.0.fields().get_all(name);
         let first = values.next()?;

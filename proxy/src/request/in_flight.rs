@@ -119,6 +119,11 @@ impl InFlight {
         }
     }
 
+    /// What came in the place of an answer has ended in good order. How long it took is no measure of the endpoint.
+    pub(super) fn ends(&mut self) {
+        self.stage = Stage::Whole;
+    }
+
     /// The answer broke off.
     pub(super) fn breaks(&mut self, cause: Cause) {
         self.stage = Stage::Broken;

@@ -9,7 +9,7 @@ use http::request::Parts;
 use http::{Method, Response, StatusCode};
 use http_wire::head::{Field, FieldId, ResponseHead};
 
-use crate::worker::Downstream;
+use crate::worker::{Downstream, Pair};
 
 use super::body::{Body, Content};
 
@@ -19,16 +19,17 @@ const SERVER: HeaderValue = HeaderValue::from_static("signalbox");
 /// The response. `parts` are those of the request: its emptied header map is used again.
 pub(super) fn response(
     downstream: Rc<Downstream>,
-    head: &ResponseHead,
+    heads: &Pair,
     content: Content,
     parts: Parts,
 ) -> Response<Body> {
+    let head = &heads.response;
     let mut fields = parts.headers;
     fields.clear();
     copy(head, parts.method == Method::HEAD, &mut fields);
     fields.insert(header::SERVER, SERVER);
-    if downstream.is_draining() {
-        fields.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    if let Some(option) = connection(heads, downstream.is_draining()) {
+        fields.insert(header::CONNECTION, HeaderValue::from_static(option));
     }
     downstream.begin_response();
     let mut response = Response::new(Body::new(content, downstream));
@@ -36,6 +37,18 @@ pub(super) fn response(
     *response.status_mut() = StatusCode::from_u16(head.status()).unwrap_or(StatusCode::BAD_GATEWAY);
     *response.headers_mut() = fields;
     response
+}
+
+/// What happens to the connection. A client that asked for another protocol and did not get it may have begun with it all
+/// the same, and its next bytes may be anything: as Envoy, which reads no second request after such a one.
+fn connection(heads: &Pair, is_draining: bool) -> Option<&'static str> {
+    if heads.response.status() == 101 {
+        Some("upgrade")
+    } else if is_draining || heads.request.upgrade().is_some() {
+        Some("close")
+    } else {
+        None
+    }
 }
 
 /// Copies the fields. All values go into one allocation.

@@ -24,7 +24,7 @@ pub(crate) enum Violation {
     /// Its bytes cannot be read in exactly one way.
     #[error("malformed response: {0}")]
     Malformed(#[from] Malformed),
-    /// It switched protocols; nobody had asked it to.
+    /// It switched to a protocol that nobody had asked it for.
     #[error("unasked 101")]
     UnaskedSwitch,
     /// It sent one interim response after the other.

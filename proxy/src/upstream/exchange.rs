@@ -12,7 +12,7 @@ use http_body::Body;
 use http_wire::h1::request::encode_head;
 use http_wire::h1::response::Received;
 use http_wire::h1::{Framing, ResponseParser};
-use http_wire::head::{RequestHead, ResponseHead};
+use http_wire::head::{FieldId, RequestHead, ResponseHead};
 use tokio::time::Instant;
 
 use super::body::ResponseBody;
@@ -21,6 +21,7 @@ use super::error::{UpstreamError, Violation};
 use super::pool::Pool;
 use super::sending::Sending;
 use super::transfer::Transfer;
+use super::tunnel::Tunnel;
 use super::watch::Watch;
 use super::{RequestBody, pool};
 
@@ -46,6 +47,8 @@ pub(crate) struct Exchange {
     transfer: Transfer,
     parser: ResponseParser,
     is_to_head: bool,
+    /// The protocol that the request asks to switch to.
+    upgrade: Option<Box<[u8]>>,
     interim: u32,
     received: Option<Received>,
 }
@@ -76,13 +79,15 @@ impl Exchange {
             transfer: Transfer::new(pool.clone(), lease, sending, watch),
             parser: ResponseParser::new(),
             is_to_head: head.method() == "HEAD",
+            upgrade: head.upgrade().map(Box::from),
             interim: 0,
             received: None,
         })
     }
 
     /// Sends the request and reads the head of the final response into `into`. The response may come before all of the
-    /// request is sent; the body goes on sending the rest. Interim responses are skipped.
+    /// request is sent; the body goes on sending the rest. Interim responses are skipped. A switch of protocols that was
+    /// asked for is final too.
     pub(crate) async fn response(&mut self, into: &mut ResponseHead) -> Result<(), UpstreamError> {
         poll_fn(|cx| self.poll_response(into, cx)).await
     }
@@ -93,6 +98,11 @@ impl Exchange {
             .received
             .expect("the body of a response follows its head");
         ResponseBody::new(self.transfer, received.body, received.reusable)
+    }
+
+    /// What comes after 101, if that was the status.
+    pub(crate) fn into_tunnel(self) -> Tunnel {
+        self.transfer.into_tunnel()
     }
 
     fn poll_response(
@@ -106,12 +116,12 @@ impl Exchange {
             }
             while let Some(received) = self.parse(into)? {
                 self.transfer.receiving.consume(received.head_len);
-                if into.status() >= 200 {
+                if into.status() >= 200 || self.switches(into)? {
                     self.received = Some(received);
                     self.transfer.pause();
                     return Poll::Ready(Ok(()));
                 }
-                self.skip_interim(into.status())?;
+                self.skip_interim()?;
             }
         }
     }
@@ -124,11 +134,23 @@ impl Exchange {
         Ok(self.parser.parse(unread, self.is_to_head, into)?)
     }
 
-    fn skip_interim(&mut self, status: u16) -> Result<(), Violation> {
-        // Nobody asked for another protocol: `Upgrade` does not leave this proxy.
-        if status == 101 {
-            return Err(Violation::UnaskedSwitch);
+    /// Whether this is a switch to the protocol that was asked for. Any other switch is a violation, and one before the
+    /// whole request is out too: what is still to come would be taken for the other protocol.
+    fn switches(&self, head: &ResponseHead) -> Result<bool, Violation> {
+        if head.status() != 101 {
+            return Ok(false);
         }
+        let protocol = head.fields().get(FieldId::Upgrade).unwrap_or_default();
+        let is_asked = |asked: &[u8]| asked.eq_ignore_ascii_case(protocol);
+        let is_asked = self.upgrade.as_deref().is_some_and(is_asked);
+        if is_asked && self.transfer.is_sent() {
+            Ok(true)
+        } else {
+            Err(Violation::UnaskedSwitch)
+        }
+    }
+
+    fn skip_interim(&mut self) -> Result<(), Violation> {
         self.interim += 1;
         self.parser = ResponseParser::new();
         if self.interim > MAX_INTERIM {

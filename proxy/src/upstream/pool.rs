@@ -8,6 +8,7 @@ use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use ahash::AHashMap;
+use tokio::net::TcpStream;
 
 use super::buffers::Buffers;
 use super::connection::Connection;
@@ -125,6 +126,13 @@ impl Pool {
             .values()
             .map(|home| home.idle.borrow().len())
             .sum()
+    }
+}
+
+impl Lease {
+    /// The socket alone: it does not come back.
+    pub(super) fn into_stream(self) -> TcpStream {
+        self.connection.stream
     }
 }
 

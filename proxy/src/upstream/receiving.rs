@@ -25,6 +25,14 @@ pub(super) struct Receiving {
 }
 
 impl Receiving {
+    /// With these bytes at its front.
+    pub(super) fn holding(bytes: &[u8]) -> Self {
+        Self {
+            buffer: (!bytes.is_empty()).then(|| BytesMut::from(bytes)),
+            is_large: false,
+        }
+    }
+
     /// The bytes that have not been used.
     pub(super) fn unread(&self) -> &[u8] {
         self.buffer.as_deref().unwrap_or_default()

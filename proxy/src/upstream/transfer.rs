@@ -8,6 +8,7 @@ use super::error::{Stage, UpstreamError};
 use super::pool::{Lease, Pool};
 use super::receiving::Receiving;
 use super::sending::Sending;
+use super::tunnel::Tunnel;
 use super::watch::Watch;
 
 /// An exchange under way. Dropping it closes the connection.
@@ -84,6 +85,16 @@ impl Transfer {
         if is_reusable && is_clean && self.sending.is_done() {
             self.pool.put(self.lease);
         }
+    }
+
+    /// Whether the whole request has gone out.
+    pub(super) fn is_sent(&self) -> bool {
+        self.sending.is_done()
+    }
+
+    /// The connection has left HTTP. It never goes back to the pool; its clock is the tunnel's own.
+    pub(super) fn into_tunnel(self) -> Tunnel {
+        Tunnel::new(self.pool, self.lease.into_stream(), self.receiving)
     }
 
     /// Sends what can be sent.

@@ -25,7 +25,7 @@ pub(crate) enum Phase {
     Head,
     /// A request is being answered.
     Request,
-    /// Its response has begun.
+    /// Its response has begun, or what follows one that switches to another protocol.
     Response,
 }
 
@@ -44,7 +44,8 @@ pub(crate) enum Expiry {
 pub(crate) struct Downstream {
     id: Id,
     worker: Rc<Worker>,
-    place: Rc<Place>,
+    /// Where it came in; a tunnel has let go of it.
+    place: RefCell<Option<Rc<Place>>>,
     peer: SocketAddr,
     /// The IP address of `peer`, written once for all requests.
     peer_text: Box<str>,
@@ -54,6 +55,8 @@ pub(crate) struct Downstream {
     /// A write waits for the client.
     blocked: Cell<bool>,
     draining: Cell<bool>,
+    /// It has switched to another protocol.
+    is_tunnel: Cell<bool>,
     expired: Cell<Option<Expiry>>,
     limits: Cell<Limits>,
     /// When bytes last moved, or the phase last changed.
@@ -98,13 +101,14 @@ impl Downstream {
         let now = worker.now.get();
         let downstream = Self {
             id,
-            place,
+            place: RefCell::new(Some(place)),
             peer,
             peer_text: peer.ip().to_canonical().to_string().into(),
             metrics,
             phase: Cell::new(Phase::Idle),
             blocked: Cell::new(false),
             draining: Cell::new(false),
+            is_tunnel: Cell::new(false),
             expired: Cell::new(None),
             limits: Cell::new(limits),
             touched: Cell::new(now),
@@ -123,9 +127,12 @@ impl Downstream {
         &self.worker
     }
 
-    /// Where it came in.
-    pub(crate) fn place(&self) -> &Place {
-        &self.place
+    /// Whether it came in at an address. A tunnel has no more requests to give up and belongs nowhere.
+    pub(super) fn came_in_at(&self, address: &SocketAddr) -> bool {
+        let place = self.place.borrow();
+        place
+            .as_ref()
+            .is_some_and(|place| place.address == *address)
     }
 
     /// The client's address.
@@ -198,7 +205,8 @@ impl Downstream {
 
     /// A request starts. Gives the config that it keeps to its end; `None` if there is none.
     pub(crate) fn begin_request(&self) -> Option<(Rc<View>, usize)> {
-        let read = self.place.read(self.worker.view());
+        let place = self.place.borrow();
+        let read = place.as_ref()?.read(self.worker.view());
         if let Some((view, position)) = &read {
             self.limits
                 .set(Limits::of(&view.listener(*position).served.listener.http));
@@ -225,6 +233,17 @@ impl Downstream {
     /// The response has ended.
     pub(crate) fn end_request(&self) {
         self.enter(Phase::Idle);
+    }
+
+    /// It has left HTTP. The limit on pauses stays; the config that its requests are answered by is let go of.
+    pub(crate) fn begin_tunnel(&self) {
+        self.place.replace(None);
+        self.is_tunnel.set(true);
+        if let Some(metrics) = &self.metrics {
+            metrics.of(self.worker.index).upgrades.inc();
+            metrics.of(self.worker.index).upgraded.inc();
+        }
+        self.enter(Phase::Response);
     }
 
     fn enter(&self, phase: Phase) {
@@ -310,6 +329,9 @@ impl Drop for Downstream {
     fn drop(&mut self) {
         if let Some(metrics) = &self.metrics {
             metrics.of(self.worker.index).open.dec();
+            if self.is_tunnel.get() {
+                metrics.of(self.worker.index).upgraded.dec();
+            }
         }
         // The books hold no reference of their own, so this is the moment when the connection is gone.
         self.worker.connections.remove(self.id);

@@ -19,3 +19,4 @@ mod odd_requests;
 mod rewrites;
 mod swap;
 mod timeouts;
+mod upgrades;

@@ -3,12 +3,14 @@
 pub(crate) mod client;
 pub(crate) mod config;
 pub(crate) mod http;
+pub(crate) mod pace;
 pub(crate) mod proxy;
 pub(crate) mod upstream;
 
 use std::time::Duration;
 
 pub(crate) use client::Client;
+pub(crate) use pace::Pace;
 pub(crate) use proxy::Proxy;
 pub(crate) use upstream::Upstream;
 

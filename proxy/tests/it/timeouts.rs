@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::config::{cluster, forward, forward_with, listener_with};
 use crate::support::http::read_head;
-use crate::support::{Proxy, Upstream};
+use crate::support::{Pace, Proxy, Upstream};
 
 /// An upstream that reads requests and never answers.
 fn silent() -> Upstream {
@@ -233,24 +233,4 @@ fn an_idle_connection_is_closed_and_one_in_use_is_not() {
     assert!(unused.sees_the_end());
     assert!(used.sees_the_end(), "at last it is idle too");
     assert!(proxy.failures().is_empty(), "{:?}", proxy.failures());
-}
-
-/// Marks time, for tests whose subject is time.
-struct Pace {
-    every: Duration,
-    next: Instant,
-}
-
-impl Pace {
-    fn every(every: Duration) -> Self {
-        Self {
-            every,
-            next: Instant::now() + every,
-        }
-    }
-
-    fn wait(&mut self) {
-        std::thread::park_timeout(self.next.saturating_duration_since(Instant::now()));
-        self.next += self.every;
-    }
 }

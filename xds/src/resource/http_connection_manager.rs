@@ -15,9 +15,10 @@ use hcm::http_connection_manager::{
 use prost::Name;
 
 use crate::problem::{Check, Code, refuse_if_set};
+use crate::route::Upgrades;
 
 use super::route_configuration::{self, RouteConfiguration};
-use super::value;
+use super::{upgrades, value};
 
 /// `stream_idle_timeout` if it is not set, as Envoy documents.
 const DEFAULT_STREAM_IDLE_TIMEOUT: Duration = Duration::from_mins(5);
@@ -40,6 +41,8 @@ pub struct HttpConnectionManager {
     pub request_headers_timeout: Option<Duration>,
     /// Longest time a connection may stand without a request; `None` = without limit. Envoy's default is 1 hour.
     pub idle_timeout: Option<Duration>,
+    /// Which protocols a request may switch to, where its route does not say otherwise.
+    pub upgrades: Upgrades,
 }
 
 /// Where a listener's routes come from.
@@ -183,7 +186,6 @@ pub(super) fn convert(
     refuse_if_set!(
         check,
         represent_ipv4_remote_address_as_ipv4_mapped_ipv6,
-        upgrade_configs,
         request_id_extension
     );
     refuse_if_set!(
@@ -258,6 +260,7 @@ pub(super) fn convert(
     let idle_timeout = check.at("common_http_protocol_options", |check| {
         convert_protocol_options(check, common_http_protocol_options.unwrap_or_default())
     });
+    let upgrades = upgrades::of_listener(check, upgrade_configs);
     let routes = convert_route_source(check, route_specifier)?;
     Some(HttpConnectionManager {
         routes,
@@ -266,6 +269,7 @@ pub(super) fn convert(
         stream_idle_timeout,
         request_headers_timeout,
         idle_timeout,
+        upgrades,
     })
 }
 

@@ -12,7 +12,7 @@ use envoy_types::pb::envoy::config::route::v3::route::Action as ActionMessage;
 use crate::problem::{Check, Code, refuse_if_set};
 use crate::route::{Action, Route};
 
-use super::{header_edits, matcher, value};
+use super::{header_edits, matcher, upgrades, value};
 
 /// Reads one route; what is wrong is noted in `check`.
 #[expect(

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::header_edits::LevelEdits;
 use super::substitution::Substitution;
+use super::upgrades::Upgrades;
 
 /// `envoy.config.route.v3.RouteAction`.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub struct Forward {
     pub timeout: Option<Duration>,
     /// Longest pause in either direction; `None` = the listener's.
     pub idle_timeout: Option<Option<Duration>>,
+    /// What it says of protocols that a request may switch to; apart from the rest, since most routes say nothing.
+    pub upgrades: Option<Box<Upgrades>>,
 }
 
 /// What a route changes in path and host.

@@ -17,7 +17,7 @@ use envoy_types::pb::envoy::config::route::v3::{
 use crate::problem::{Check, Code, refuse_if_set};
 use crate::route::{ClusterChoice, Forward, Rewrite, WeightedCluster, WeightedClusters};
 
-use super::{header_edits, rewrite, value};
+use super::{header_edits, rewrite, upgrades, value};
 
 /// `RouteAction.timeout` if it is not set, as Envoy documents.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -78,7 +78,6 @@ pub(super) fn convert(check: &mut Check, message: RouteAction) -> Option<Forward
         check,
         max_grpc_timeout,
         grpc_timeout_offset,
-        upgrade_configs,
         internal_redirect_policy
     );
     refuse_if_set!(
@@ -105,6 +104,7 @@ pub(super) fn convert(check: &mut Check, message: RouteAction) -> Option<Forward
     let timeout = value::limit(check, "timeout", timeout, Some(DEFAULT_TIMEOUT));
     let idle_timeout =
         idle_timeout.map(|limit| value::limit(check, "idle_timeout", Some(limit), None));
+    let upgrades = upgrades::of_route(check, upgrade_configs);
     let cluster = cluster_choice(check, cluster_specifier)?;
     Some(Forward {
         cluster,
@@ -112,6 +112,7 @@ pub(super) fn convert(check: &mut Check, message: RouteAction) -> Option<Forward
         rewrite: changes.then(|| Box::new(rewrite)),
         timeout,
         idle_timeout,
+        upgrades: (!upgrades.is_empty()).then(|| Box::new(upgrades)),
     })
 }
 
