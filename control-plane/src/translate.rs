@@ -100,7 +100,7 @@ pub fn everything(config: &Config, fast_lane: &FastLane, class: ClientClass) -> 
             _ => cluster.endpoints.as_deref().unwrap_or_default(),
         };
         let message = match class {
-            ClientClass::Grpc => grpc::endpoints(name, given),
+            ClientClass::Grpc if cluster.dns.is_none() => grpc::endpoints(name, given),
             _ if cluster.takes_endpoints() => endpoint::translate(name, given),
             _ => continue,
         };

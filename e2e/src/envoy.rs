@@ -28,16 +28,32 @@ pub struct Envoy {
 impl Envoy {
     /// Starts Envoy as node `node_id` of `fleet`, by delta ADS, and waits until it is live.
     pub async fn start(xds: SocketAddr, fleet: &str, node_id: &str) -> Result<Self> {
-        Self::follow(xds, fleet, node_id, "DELTA_GRPC").await
+        Self::start_with(xds, fleet, node_id, json!({})).await
+    }
+
+    /// The same with more fields of its bootstrap.
+    pub async fn start_with(
+        xds: SocketAddr,
+        fleet: &str,
+        node_id: &str,
+        more: Value,
+    ) -> Result<Self> {
+        Self::follow(xds, fleet, node_id, "DELTA_GRPC", more).await
     }
 
     /// As [`Self::start`], by state-of-the-world ADS.
     pub async fn start_sotw(xds: SocketAddr, fleet: &str, node_id: &str) -> Result<Self> {
-        Self::follow(xds, fleet, node_id, "GRPC").await
+        Self::follow(xds, fleet, node_id, "GRPC", json!({})).await
     }
 
-    async fn follow(xds: SocketAddr, fleet: &str, node_id: &str, api_type: &str) -> Result<Self> {
-        let dynamic = json!({
+    async fn follow(
+        xds: SocketAddr,
+        fleet: &str,
+        node_id: &str,
+        api_type: &str,
+        more: Value,
+    ) -> Result<Self> {
+        let mut dynamic = json!({
             "node": {"id": node_id, "cluster": fleet},
             "dynamic_resources": {
                 "ads_config": {
@@ -50,6 +66,9 @@ impl Envoy {
             },
             "static_resources": {"clusters": [xds_cluster(xds)]},
         });
+        if let (Some(dynamic), Value::Object(more)) = (dynamic.as_object_mut(), more) {
+            dynamic.extend(more);
+        }
         let mut envoy = Self::launch(node_id, dynamic).await?;
         envoy.wait_live().await?;
         Ok(envoy)

@@ -18,6 +18,7 @@ pub mod wait;
 
 // around the programs
 pub mod client;
+pub mod name_server;
 pub mod process;
 pub mod relay;
 pub mod upstream;

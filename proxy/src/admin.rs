@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use xds::node::Node;
 
 use crate::ads;
+use crate::dns::{Answers, Counters};
 use crate::live::Shared;
 use crate::metrics::{self, Metrics};
 
@@ -31,6 +32,10 @@ pub(crate) struct Sources {
     pub(crate) metrics: Arc<Metrics>,
     /// What the control plane sent.
     pub(crate) ads: watch::Receiver<Arc<ads::Status>>,
+    /// What is known of the names of clusters.
+    pub(crate) answers: watch::Receiver<Arc<Answers>>,
+    /// How their lookups ended.
+    pub(crate) lookups: Arc<Counters>,
     /// Told when somebody asks the proxy to drain.
     pub(crate) drain: Arc<Notify>,
 }
@@ -69,6 +74,7 @@ async fn metrics_text(State(sources): State<Sources>) -> Response {
         problems: ads.refused.len() + ads.unfit.len() + sources.shared.status().problems.len(),
         connected: ads.connected,
         draining: sources.shared.is_draining(),
+        lookups: sources.lookups.by_outcome(),
     };
     let text = metrics::render(&sources.metrics, state);
     (

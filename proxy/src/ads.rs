@@ -3,12 +3,14 @@
 //! live: that is for `delivery` to decide.
 //!
 //! - `addresses`: two listeners at one address, pure.
+//! - `clusters`: route tables that must not name unknown clusters, pure.
 //! - `state`: requests and responses as a state machine, pure.
 //! - `session`: targets and reports.
 //! - `wire`: the stream in the variant that was chosen.
 //! - `stream`: connects, backs off, reads and writes.
 
 mod addresses;
+mod clusters;
 mod session;
 mod state;
 mod stream;
@@ -28,6 +30,7 @@ pub use self::state::{ClientState, Reply};
 
 use crate::bootstrap::XdsMode;
 use crate::delivery::{Held, Switch};
+use crate::dns::Names;
 
 /// What the client needs to know at its start.
 #[derive(Clone, Debug)]
@@ -40,7 +43,7 @@ pub(crate) struct Client {
     pub(crate) node: Node,
     /// How long a wire set whose parts do not fit together waits for what is missing.
     pub(crate) initial_fetch_timeout: Duration,
-    /// What was live before a restart and is again: the wire set begins with it.
+    /// What was live before a restart and is again or will be: the wire set begins with it.
     pub(crate) recalled: Option<Held>,
 }
 
@@ -66,16 +69,17 @@ pub(crate) struct Status {
 }
 
 impl Client {
-    /// Follows the control plane until it is cancelled. What goes live goes through `switch`; what an operator may want to
-    /// know goes to `status`.
+    /// Follows the control plane until it is cancelled. What goes live goes through `switch`, with the addresses that
+    /// `names` stand for; what an operator may want to know goes to `status`.
     pub(crate) async fn run(
         self,
         switch: impl Switch,
+        names: Names,
         status: watch::Sender<Arc<Status>>,
         shutdown: CancellationToken,
     ) {
         shutdown
-            .run_until_cancelled(stream::follow(self, switch, status))
+            .run_until_cancelled(stream::follow(self, switch, names, status))
             .await;
     }
 }

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admin::{self, Sources};
 use crate::ads::{self, Client};
 use crate::bootstrap::Settings;
+use crate::dns::Names;
 use crate::machine::{Machine, Started};
 use crate::traffic::{Drained, Traffic};
 
@@ -57,12 +58,19 @@ impl Proxy {
         } = started.context("cannot keep what is live in the data folder")?;
         let known = recalled.as_ref().map(|held| ads::Status {
             wire_set: held.wire_set.clone(),
-            live_revision: held.revision,
+            live_revision: if held.waits_for_names() {
+                0
+            } else {
+                held.revision
+            },
             ..Default::default()
         });
         let (status, ads) = watch::channel(Arc::new(known.unwrap_or_default()));
         let asked_to_drain = Arc::new(Notify::new());
+        let names = Names::new(&settings.dns_servers);
         let sources = Sources {
+            answers: names.watch(),
+            lookups: names.counters(),
             node: node.clone(),
             shared: traffic.shared.clone(),
             metrics: traffic.metrics.clone(),
@@ -77,7 +85,7 @@ impl Proxy {
             recalled,
         };
         Ok(Self {
-            following: spawn(|shutdown| client.run(machine, status, shutdown)),
+            following: spawn(|shutdown| client.run(machine, names, status, shutdown)),
             serving: spawn(|shutdown| admin::serve(listener, sources, shutdown)),
             keeping,
             traffic,

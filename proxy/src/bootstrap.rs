@@ -85,6 +85,16 @@ pub struct Settings {
     #[arg(long, env = "SIGNALBOX_PROXY_BIND", value_name = "IP")]
     pub bind: Option<IpAddr>,
 
+    /// A name server for the names of clusters, asked instead of those in /etc/resolv.conf; may be given several times
+    #[arg(
+        long = "dns-server",
+        env = "SIGNALBOX_PROXY_DNS_SERVERS",
+        value_name = "ADDRESS",
+        value_delimiter = ',',
+        value_parser = dns_server
+    )]
+    pub dns_servers: Vec<SocketAddr>,
+
     /// How long requests in flight may take to end after SIGTERM
     #[arg(
         long,
@@ -154,6 +164,15 @@ fn label(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// An IP address, with a port if that is not 53.
+fn dns_server(text: &str) -> Result<SocketAddr, String> {
+    let with_port = text.parse::<SocketAddr>();
+    let without = || text.parse().map(|ip: IpAddr| SocketAddr::new(ip, 53));
+    with_port
+        .or_else(|_| without())
+        .map_err(|_| "a name server is an IP address, with or without a port".to_owned())
+}
+
 /// A number with a unit: `500ms`, `10s`, `1.5m`, `1h`.
 fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
@@ -196,6 +215,15 @@ mod tests {
         assert_eq!(settings.fleet, "default");
         assert_eq!(settings.drain_timeout, Duration::from_secs(10));
         assert!(settings.worker_count() >= 1);
+    }
+
+    #[test]
+    fn a_name_server_has_the_usual_port_unless_it_says_another() {
+        let server = |text| dns_server(text).map(|address| address.to_string());
+        assert_eq!(server("192.0.2.53"), Ok("192.0.2.53:53".to_owned()));
+        assert_eq!(server("::1"), Ok("[::1]:53".to_owned()));
+        assert_eq!(server("[::1]:5353"), Ok("[::1]:5353".to_owned()));
+        assert!(server("ns.example").is_err());
     }
 
     #[test]

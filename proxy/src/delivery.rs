@@ -4,7 +4,7 @@
 //! With our own control plane a revision is a whole: it is compiled when the wire set has the target's sums, held, and
 //! switched to in one step. A target whose sums equal those of a config that is still held needs neither resources nor
 //! compiling: going back is one small message. With a foreign control plane, whose updates have no borders, a wire set goes
-//! live when its parts fit together (`fit`).
+//! live when its parts fit together (`fit`). Either way it first *warms*: the names of its clusters are looked up.
 
 mod fit;
 
@@ -14,15 +14,21 @@ use std::time::Duration;
 use tokio::time::Instant;
 use xds::compile::compile;
 use xds::config::Config;
-use xds::fast_lane::with_endpoints;
+use xds::fast_lane::{with_answers, with_endpoints};
 use xds::problem::Problem;
+use xds::resource::cluster::dns::Query;
 use xds::snapshot::Snapshot;
 use xds::sum::RevisionSums;
 
 use self::fit::{Decision, Fit};
+use crate::dns::Answers;
 
 /// How long after this machine refused a config it is tried again: a port that was taken may be free by then.
 const RETRY_PAUSE: Duration = Duration::from_secs(5);
+
+/// How long a config that is to go live waits for the first answers to its names. Names without an answer by then have no
+/// endpoints until one comes; the rest of the config must not wait for them.
+const WARMING_MAX: Duration = Duration::from_secs(5);
 
 /// What the control plane wants this proxy to serve.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +60,8 @@ pub(crate) trait Switch {
     fn activate(&mut self, held: &Held);
     /// Puts newer endpoints into the live config; what is staged stays so.
     fn refresh(&mut self, held: &Held);
+    /// The same with addresses that names stand for: these are not kept for the next start.
+    fn readdress(&mut self, held: &Held);
 }
 
 /// A config that can be switched to.
@@ -121,6 +129,13 @@ struct Refused {
     transient: bool,
 }
 
+/// A config that goes live when its names have been looked up, or then.
+#[derive(Debug)]
+struct Warming {
+    held: Held,
+    until: Instant,
+}
+
 /// The state of delivery; it outlives streams.
 #[derive(Debug)]
 pub(crate) struct Delivery<S> {
@@ -133,6 +148,9 @@ pub(crate) struct Delivery<S> {
     /// What was live before, for the way back.
     previous: Option<Held>,
     staged: Option<Held>,
+    warming: Option<Warming>,
+    /// What is known of the names of all these configs.
+    answers: Arc<Answers>,
     refused: Option<Refused>,
     /// What does not fit together in the wire set that was judged last.
     unfit: Vec<Problem>,
@@ -152,10 +170,51 @@ impl<S: Switch> Delivery<S> {
             live,
             previous: None,
             staged: None,
+            warming: None,
+            answers: Arc::default(),
             refused: None,
             unfit: Vec::new(),
             assignment: 0,
             compilations: 0,
+        }
+    }
+
+    /// What was live before a restart goes live again, when its names have been looked up.
+    pub(crate) fn recall(&mut self, held: Held, now: Instant) {
+        self.activate(held, now);
+    }
+
+    /// The names that must be known for what is held; one may come several times.
+    pub(crate) fn queries(&self) -> impl Iterator<Item = &Arc<Query>> {
+        let warming = self.warming.as_ref().map(|warming| &warming.held);
+        let held = [&self.live, &self.previous, &self.staged];
+        let held = held.into_iter().flatten().chain(warming);
+        held.flat_map(|held| held.config.queries())
+    }
+
+    /// There are other answers: everything that is held gets them.
+    pub(crate) fn answered(&mut self, answers: Arc<Answers>, now: Instant) {
+        self.answers = answers;
+        for held in [&mut self.previous, &mut self.staged].into_iter().flatten() {
+            held.readdress(&self.answers);
+        }
+        if let Some(live) = &mut self.live
+            && live.readdress(&self.answers)
+        {
+            self.switch.readdress(live);
+        }
+        self.look_at_warming(now);
+    }
+
+    /// When a config that warms has done so for long enough.
+    pub(crate) fn warm_by(&self) -> Option<Instant> {
+        self.warming.as_ref().map(|warming| warming.until)
+    }
+
+    /// Makes live what has warmed enough.
+    pub(crate) fn look_at_warming(&mut self, now: Instant) {
+        if let Some(Warming { held, until }) = self.warming.take() {
+            self.activate_by(held, until, now);
         }
     }
 
@@ -206,14 +265,18 @@ impl<S: Switch> Delivery<S> {
         self.pursue(wire_set, now);
     }
 
-    /// When to call [`Delivery::time_has_come`]: a wire set that did not fit is judged again, or what this machine refused is
-    /// tried again.
+    /// When to call [`Delivery::time_has_come`]: a wire set that did not fit is judged again, what this machine refused is tried
+    /// again, or something has warmed for long enough.
     pub(crate) fn due(&self) -> Option<Instant> {
-        self.due
+        self.due.into_iter().chain(self.warm_by()).min()
     }
 
     /// [`Delivery::due`] has passed.
     pub(crate) fn time_has_come(&mut self, wire_set: &Snapshot, answered: bool, now: Instant) {
+        self.look_at_warming(now);
+        if self.due.is_none_or(|due| now < due) {
+            return;
+        }
         self.due = None;
         self.refused.take_if(|refused| refused.transient);
         if matches!(self.guide, Guide::Unknown) {
@@ -232,22 +295,21 @@ impl<S: Switch> Delivery<S> {
             .refused
             .as_ref()
             .filter(|refused| refused.assignment == self.assignment);
-        let has = |held: &Option<Held>| {
-            let sums = held.as_ref().map(|held| held.sums);
-            sums.is_some() && sums == target.map(|target| target.sums)
-        };
+        let warming = self.warming.as_ref().map(|warming| &warming.held);
+        let ready = [self.staged.as_ref(), warming].into_iter().flatten();
+        let is_target = |held: &Held| target.is_some_and(|target| target.sums == held.sums);
         let state = match target {
             None => State::None,
             Some(_) if refused.is_some() => State::Refused,
-            Some(_) if has(&self.live) => State::Active,
-            Some(_) if has(&self.staged) => State::Staged,
+            Some(_) if self.live.as_ref().is_some_and(is_target) => State::Active,
+            Some(_) if ready.clone().any(is_target) => State::Staged,
             Some(_) => State::Missing,
         };
         Report {
             assignment: self.assignment,
             state,
             live_revision: self.live.as_ref().map_or(0, |held| held.revision),
-            staged_revision: self.staged.as_ref().map_or(0, |held| held.revision),
+            staged_revision: ready.clone().next().map_or(0, |held| held.revision),
             problems: refused
                 .map(|refused| refused.problems.clone())
                 .unwrap_or_default(),
@@ -267,7 +329,7 @@ impl<S: Switch> Delivery<S> {
         match self.fit.judge(answered, &problems, now) {
             Decision::Activate => {
                 self.due = None;
-                self.go_live(held);
+                self.activate(held, now);
             }
             Decision::Wait(due) => self.due = Some(due),
         }
@@ -284,6 +346,9 @@ impl<S: Switch> Delivery<S> {
         let target = target.clone();
         if let Some(live) = self.live.as_mut().filter(|live| live.sums == target.sums) {
             live.revision = target.revision;
+            if target.phase == Phase::Activate {
+                self.warming = None;
+            }
             return;
         }
         if self
@@ -301,17 +366,15 @@ impl<S: Switch> Delivery<S> {
         };
         match target.phase {
             Phase::Stage => self.staged = Some(held),
-            Phase::Activate => self.go_live(held),
+            Phase::Activate => self.activate(held, now),
         }
     }
 
     /// The target, if it is at hand already.
     fn held(&mut self, target: &Target) -> Option<Held> {
-        let held = [&self.staged, &self.previous];
-        let held = held
-            .into_iter()
-            .flatten()
-            .find(|held| held.sums == target.sums)?;
+        let warming = self.warming.as_ref().map(|warming| &warming.held);
+        let held = [&self.staged, &self.previous].into_iter().flatten();
+        let held = held.chain(warming).find(|held| held.sums == target.sums)?;
         Some(Held {
             revision: target.revision,
             ..held.clone()
@@ -342,7 +405,9 @@ impl<S: Switch> Delivery<S> {
     }
 
     fn refresh_endpoints(&mut self, wire_set: &Snapshot) {
-        for held in [&mut self.previous, &mut self.staged].into_iter().flatten() {
+        let warming = self.warming.as_mut().map(|warming| &mut warming.held);
+        let held = [&mut self.previous, &mut self.staged].into_iter().flatten();
+        for held in held.chain(warming) {
             held.refresh(wire_set);
         }
         if let Some(live) = &mut self.live
@@ -357,6 +422,22 @@ impl<S: Switch> Delivery<S> {
     fn compile(&mut self, wire_set: &Snapshot, revision: u64) -> (Held, Vec<Problem>) {
         self.compilations += 1;
         Held::new(revision, wire_set.clone())
+    }
+
+    /// Makes a config live, when it is warm. What follows one that warms does not wait longer than that would have.
+    fn activate(&mut self, held: Held, now: Instant) {
+        let until = self.warm_by().unwrap_or(now + WARMING_MAX);
+        self.activate_by(held, until, now);
+    }
+
+    fn activate_by(&mut self, mut held: Held, until: Instant, now: Instant) {
+        held.readdress(&self.answers);
+        if self.answers.cover(&held.config) || now >= until {
+            self.warming = None;
+            self.go_live(held);
+        } else {
+            self.warming = Some(Warming { held, until });
+        }
     }
 
     fn go_live(&mut self, held: Held) {
@@ -380,6 +461,23 @@ impl Held {
             config,
         };
         (held, problems)
+    }
+
+    /// Whether some of its endpoints are found by name.
+    pub(crate) fn waits_for_names(&self) -> bool {
+        self.config.queries().next().is_some()
+    }
+
+    /// Takes the addresses that its names stand for; `false` if they are no others.
+    fn readdress(&mut self, answers: &Answers) -> bool {
+        let config = with_answers(&self.config, |query| answers.addresses(query));
+        match config {
+            Some(config) => {
+                self.config = Arc::new(config);
+                true
+            }
+            None => false,
+        }
     }
 
     /// Takes newer endpoints; `false` if there are none.

@@ -37,6 +37,8 @@ pub mod traffic;
 // The side runtime.
 mod disk;
 
+mod dns;
+
 mod delivery;
 
 pub mod ads;

@@ -86,7 +86,7 @@ impl Live {
                 .collect(),
             endpoint_addresses: clusters
                 .iter()
-                .flat_map(|cluster| cluster.addresses())
+                .flat_map(|cluster| cluster.kept_addresses())
                 .collect(),
             listeners,
             clusters,
@@ -117,7 +117,7 @@ impl Live {
             .ok()
     }
 
-    /// Whether an endpoint of some cluster has this address.
+    /// Whether an endpoint of some cluster has this address, or had it and keeps its connections.
     pub(crate) fn has_endpoint(&self, address: &SocketAddr) -> bool {
         self.endpoint_addresses.contains(address)
     }

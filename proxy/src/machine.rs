@@ -37,14 +37,15 @@ struct ToKeep {
 pub(crate) struct Started {
     /// The machine.
     pub(crate) machine: Machine,
-    /// What was live before the restart, and is again.
+    /// What was live before the restart, and is again or will be.
     pub(crate) recalled: Option<Held>,
     /// Ends when nothing more can become live and all is kept.
     pub(crate) keeping: JoinHandle<()>,
 }
 
 impl Machine {
-    /// Makes live what was so before a restart. Without a data folder nothing was kept and nothing will be.
+    /// Makes live what was so before a restart, unless its names must be looked up first. Without a data folder nothing was
+    /// kept and nothing will be.
     pub(crate) fn start(
         mut writer: Writer,
         shared: Arc<Shared>,
@@ -53,7 +54,7 @@ impl Machine {
     ) -> io::Result<Started> {
         let mut disk = data_dir.map(Disk::open).transpose()?;
         let recalled = disk.as_mut().and_then(|disk| recall(disk, fleet));
-        if let Some(held) = &recalled {
+        if let Some(held) = recalled.as_ref().filter(|held| !held.waits_for_names()) {
             told(&writer.apply(&held.config));
             tracing::info!(
                 revision = held.revision,
@@ -106,6 +107,10 @@ impl Switch for Machine {
     fn refresh(&mut self, held: &Held) {
         let problems = self.writer.apply(&held.config);
         self.is_live(held, &problems);
+    }
+
+    fn readdress(&mut self, held: &Held) {
+        told(&self.writer.apply(&held.config));
     }
 }
 

@@ -66,6 +66,8 @@ fn serve_cluster(
 ) -> (Arc<str>, ServedCluster) {
     let endpoints = match &cluster.discovery {
         Discovery::Static(endpoints) => Some(endpoints.clone()),
+        // Known when the names have been looked up; none of a snapshot's business.
+        Discovery::Dns(_) => None,
         Discovery::Eds(service) => {
             let resource = snapshot.get(ResourceType::ClusterLoadAssignment, service);
             let endpoints = resource

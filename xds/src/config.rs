@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use ahash::RandomState;
 
-use crate::resource::cluster::Cluster;
+use crate::resource::cluster::dns::Query;
+use crate::resource::cluster::{Cluster, Discovery};
 use crate::resource::endpoint::ClusterLoadAssignment;
 use crate::resource::listener::Listener;
 use crate::resource::route_configuration::RouteConfiguration;
@@ -21,6 +22,19 @@ pub struct Config {
     pub listeners: Vec<Arc<ServedListener>>,
     /// The clusters by name.
     pub clusters: HashMap<Arc<str>, ServedCluster, RandomState>,
+}
+
+impl Config {
+    /// The names that must be looked up to have all endpoints; one that several clusters ask for comes several times.
+    pub fn queries(&self) -> impl Iterator<Item = &Arc<Query>> {
+        self.clusters
+            .values()
+            .filter_map(|served| match &served.cluster.discovery {
+                Discovery::Dns(dns) => Some(dns.queries()),
+                Discovery::Static(_) | Discovery::Eds(_) => None,
+            })
+            .flatten()
+    }
 }
 
 /// A listener with the routes it answers by.
@@ -77,6 +91,7 @@ impl ServedListener {
 pub struct ServedCluster {
     /// The resource.
     pub cluster: Arc<Cluster>,
-    /// Its endpoints; `None` while an EDS cluster waits for them.
+    /// Its endpoints; `None` while a cluster waits for them: for its `ClusterLoadAssignment`, or the first answers for its
+    /// names.
     pub endpoints: Option<Arc<ClusterLoadAssignment>>,
 }

@@ -395,7 +395,7 @@ pub(super) fn eds_services(resources: &[Arc<Resource>]) -> impl Iterator<Item = 
         .filter_map(|resource| match resource.body() {
             Body::Cluster(cluster) => match &cluster.discovery {
                 Discovery::Eds(service) => Some(service),
-                Discovery::Static(_) => None,
+                Discovery::Static(_) | Discovery::Dns(_) => None,
             },
             _ => None,
         })

@@ -228,7 +228,7 @@ fn not_taken(cluster: &str) -> Problem {
         resource: Some(format!("clusters/{cluster}")),
         code: code(Code::Invalid),
         detail: format!(
-            "the endpoints of cluster {cluster:?} stand in it; give it `discovery: api` first"
+            "the endpoints of cluster {cluster:?} come from elsewhere; give it `discovery: api` first"
         ),
     }])
 }

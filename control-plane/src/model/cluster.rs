@@ -8,7 +8,7 @@ use super::endpoint::{Endpoint, check_list};
 use super::problem::{Check, Code};
 use super::{is_default, slow_lane, text};
 
-/// Where requests are sent. Its endpoints stand in it or come through the API, never both.
+/// Where requests are sent. Its endpoints stand in it, come through the API or are found by name: one of the three.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Cluster {
@@ -21,6 +21,9 @@ pub struct Cluster {
     /// Where its endpoints come from, if they do not stand here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub discovery: Option<Discovery>,
+    /// The name that its endpoints are found by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dns: Option<Dns>,
     /// How one endpoint among many is chosen.
     #[serde(default, skip_serializing_if = "is_default")]
     pub load_balancing: LoadBalancing,
@@ -35,6 +38,19 @@ pub struct Cluster {
 pub enum Discovery {
     /// They are put through the API, at any time.
     Api,
+}
+
+/// A name whose every address is an endpoint. Proxies look it up every few seconds and keep what they know while they get no
+/// answer. IPv4 addresses count, or IPv6 ones if the name has no others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Dns {
+    /// The name of a host.
+    #[schema(example = "catalog.internal")]
+    pub host: String,
+    /// The TCP port at every address.
+    #[schema(minimum = 1, example = 9001)]
+    pub port: u16,
 }
 
 /// The load-balancing algorithm.
@@ -59,19 +75,29 @@ slow_lane!(Cluster, Cluster, clusters);
 impl Cluster {
     fn check(&self, check: &mut Check) {
         check.rule("name", text::name(&self.name));
-        match (&self.endpoints, self.discovery) {
-            (None, None) => check.problem(
+        let sources = [
+            ("endpoints", self.endpoints.is_some()),
+            ("discovery", self.discovery.is_some()),
+            ("dns", self.dns.is_some()),
+        ];
+        let mut given = sources.into_iter().filter(|(_, is_given)| *is_given);
+        if given.next().is_none() {
+            check.problem(
                 Code::Required,
-                "a cluster has `endpoints` or `discovery: api`",
-            ),
-            (Some(_), Some(_)) => check.problem_at(
-                "discovery",
+                "a cluster has `endpoints`, `discovery: api` or `dns`",
+            );
+        }
+        for (field, _) in given {
+            check.problem_at(
+                field,
                 Code::Invalid,
-                "a cluster has `endpoints` or `discovery`, not both",
-            ),
-            _ => {}
+                "a cluster has one of `endpoints`, `discovery` and `dns`",
+            );
         }
         check_list(check, self.endpoints.as_deref().unwrap_or_default());
+        if let Some(dns) = &self.dns {
+            check.at("dns", |check| dns.check(check));
+        }
         if matches!(
             self.load_balancing,
             LoadBalancing::RingHash | LoadBalancing::Maglev
@@ -100,6 +126,15 @@ impl Cluster {
     }
 }
 
+impl Dns {
+    fn check(&self, check: &mut Check) {
+        check.rule("host", text::dns_name(&self.host));
+        if self.port == 0 {
+            check.problem_at("port", Code::Invalid, "a port is 1 to 65535");
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -125,8 +160,29 @@ mod tests {
             pointers(r#"{"name":"a","endpoints":[],"discovery":"api"}"#),
             [("/discovery".to_owned(), Code::Invalid)]
         );
+        assert_eq!(
+            pointers(
+                r#"{"name":"a","endpoints":[],"discovery":"api","dns":{"host":"b","port":1}}"#
+            ),
+            [
+                ("/discovery".to_owned(), Code::Invalid),
+                ("/dns".to_owned(), Code::Invalid)
+            ]
+        );
+        assert!(pointers(r#"{"name":"a","dns":{"host":"b.example","port":1}}"#).is_empty());
         assert!(pointers(r#"{"name":"a","discovery":"api"}"#).is_empty());
         assert!(pointers(r#"{"name":"a","endpoints":[]}"#).is_empty());
+    }
+
+    #[test]
+    fn a_name_must_be_one_that_can_be_looked_up() {
+        assert_eq!(
+            pointers(r#"{"name":"a","dns":{"host":"b..example","port":0}}"#),
+            [
+                ("/dns/host".to_owned(), Code::Invalid),
+                ("/dns/port".to_owned(), Code::Invalid)
+            ]
+        );
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The rules for texts: names, hosts, paths, headers, methods. Pure: a text goes in, a sentence says what is wrong.
 //! Patterns are held to the form that a canonical request has, so that one which could never match is refused.
 
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr};
 
 /// What a rule answers: `Err` is a sentence for the operator.
 pub type Verdict = Result<(), String>;
@@ -89,6 +89,17 @@ pub fn host(text: &str) -> Verdict {
         text.len() <= HOST_MAX && text.split('.').all(label),
         "a host is a DNS name or an IP address without a port; `*` stands alone, as its first label or as its last",
     )
+}
+
+/// A name that can be looked up; a dot at the end says that it is whole.
+pub fn dns_name(text: &str) -> Verdict {
+    if text.trim_matches(['[', ']']).parse::<IpAddr>().is_ok() {
+        return Err("this is an IP address, not a name; it belongs into `endpoints`".to_owned());
+    }
+    if text.starts_with('[') {
+        return Err("a host is a DNS name".to_owned());
+    }
+    host(text.strip_suffix('.').unwrap_or(text))
 }
 
 /// A path or the beginning of one, as a canonical request has it.

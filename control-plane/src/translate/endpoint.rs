@@ -40,6 +40,25 @@ pub(super) fn translate(cluster: &str, endpoints: &[Endpoint]) -> ClusterLoadAss
     }
 }
 
+/// A name in the place of an address.
+pub(super) fn named(cluster: &str, host: &str, port: u16) -> ClusterLoadAssignment {
+    let endpoint = LbEndpoint {
+        host_identifier: Some(HostIdentifier::Endpoint(endpoint_v3::Endpoint {
+            address: Some(value::address(host, port)),
+            ..Default::default()
+        })),
+        ..Default::default()
+    };
+    ClusterLoadAssignment {
+        cluster_name: cluster.to_owned(),
+        endpoints: vec![LocalityLbEndpoints {
+            lb_endpoints: vec![endpoint],
+            ..Default::default()
+        }],
+        ..Default::default()
+    }
+}
+
 /// A locality weighs what its endpoints weigh together: a client that balances over localities first then still gives
 /// each endpoint its own share.
 pub(super) fn locality<'e>(

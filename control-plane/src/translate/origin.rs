@@ -104,6 +104,14 @@ fn listener_steps(parts: &[Part<'_>]) -> Vec<Step> {
 
 fn cluster_steps(cluster: &Cluster, parts: &[Part<'_>]) -> Vec<Step> {
     match parts {
+        [
+            ("load_assignment" | "type" | "dns_lookup_family", _),
+            rest @ ..,
+        ] if cluster.dns.is_some() => match rest.last() {
+            Some(("address", _)) => steps(["dns", "host"]),
+            Some(("port_value", _)) => steps(["dns", "port"]),
+            _ => steps(["dns"]),
+        },
         [("load_assignment", _), rest @ ..] => cluster_steps(cluster, rest),
         [("endpoints", zone), rest @ ..] => {
             let at = rest.first().and_then(|(_, index)| *index);

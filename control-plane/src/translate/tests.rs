@@ -334,3 +334,20 @@ fn a_field_of_a_message_is_told_as_the_field_that_the_operator_wrote() {
     );
     assert_eq!(told(&ours, ResourceType::Listener, "nobody", "x"), "");
 }
+
+#[test]
+fn a_name_goes_to_both_classes_as_strict_dns() {
+    let yaml = "clusters: [{name: a, dns: {host: a.example, port: 80}}]";
+    let of = |class| -> Cluster {
+        message(&slow_lane(&config(yaml), class), ResourceType::Cluster, "a")
+    };
+    let (ours, envoys) = (of(ClientClass::Signalbox), of(ClientClass::Envoy));
+    assert_eq!(ours, envoys);
+    let bytes = ours.encode_to_vec().into();
+    let decoded = xds::resource::Resource::decode(ResourceType::Cluster, bytes, None).unwrap();
+    let text = format!("{:?}", decoded.body());
+    assert!(
+        text.contains("Strict") && text.contains("a.example"),
+        "{text}"
+    );
+}

@@ -19,10 +19,11 @@ pub(super) fn ads() -> ConfigSource {
     }
 }
 
-pub(super) fn address(ip: std::net::IpAddr, port: u16) -> Address {
+/// An IP address or, where one is looked up, a name; with a port.
+pub(super) fn address(host: impl ToString, port: u16) -> Address {
     Address {
         address: Some(AddressKind::SocketAddress(SocketAddress {
-            address: ip.to_string(),
+            address: host.to_string(),
             port_specifier: Some(PortSpecifier::PortValue(u32::from(port))),
             ..Default::default()
         })),

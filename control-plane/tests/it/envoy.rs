@@ -20,6 +20,7 @@ fn vocabulary(listener: u16, upstream: u16) -> Value {
             {"name": "least", "discovery": "api", "load_balancing": "least_request"},
             {"name": "random", "endpoints": [here(upstream)], "load_balancing": "random"},
             {"name": "empty", "endpoints": []},
+            {"name": "named", "dns": {"host": "localhost", "port": upstream}},
         ],
         "routes": [
             {"name": "root", "match": {"path": {"prefix": "/root"}}, "forward": {"cluster": "robin"},
@@ -72,6 +73,7 @@ impl Rig {
             xds: ([127, 0, 0, 1], 0).into(),
             database: None,
             plaintext: false,
+            new_streams_per_second: std::num::NonZeroU32::MAX,
             log_format: LogFormat::Text,
         };
         let app = App::start(&settings).await.unwrap();

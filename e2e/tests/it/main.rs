@@ -12,6 +12,7 @@ mod discovery_services;
 mod foreign_steps;
 mod invalid_config;
 mod large;
+mod names;
 mod propagation;
 mod proxyless;
 mod random_edits;

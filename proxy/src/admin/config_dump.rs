@@ -5,9 +5,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde_json::{Map, Value, json};
 use xds::problem::Problem;
 use xds::resource::Resource;
+use xds::resource::cluster::Discovery;
+use xds::resource::cluster::dns::Query;
 use xds::snapshot::Snapshot;
 use xds::type_url::ResourceType;
 
+use crate::dns::Answers;
 use crate::live::{Live, LiveCluster, LiveListener, Status};
 
 use super::Sources;
@@ -17,6 +20,7 @@ pub(super) fn render(sources: &Sources) -> Value {
     let ads = sources.ads.borrow().clone();
     let live = sources.shared.current();
     let status = sources.shared.status().clone();
+    let answers = sources.answers.borrow().clone();
     json!({
         "node": {
             "id": sources.node.id,
@@ -32,7 +36,7 @@ pub(super) fn render(sources: &Sources) -> Value {
             "live_revision": Some(ads.live_revision).filter(|revision| *revision > 0),
             "staged_revision": Some(ads.staged_revision).filter(|revision| *revision > 0),
         },
-        "live": served(&live, &status),
+        "live": served(&live, &status, &answers),
         "resources": resources(&ads.wire_set),
         "problems": {
             "refused": problems(&ads.refused),
@@ -42,11 +46,11 @@ pub(super) fn render(sources: &Sources) -> Value {
     })
 }
 
-fn served(live: &Live, status: &Status) -> Value {
+fn served(live: &Live, status: &Status, answers: &Answers) -> Value {
     let mut clusters: Vec<_> = live
         .clusters()
         .iter()
-        .map(|cluster| cluster_entry(cluster))
+        .map(|cluster| cluster_entry(cluster, answers))
         .collect();
     clusters.sort_by(|a, b| a["name"].as_str().cmp(&b["name"].as_str()));
     json!({
@@ -70,11 +74,28 @@ fn listener_entry(listener: &LiveListener) -> Value {
     })
 }
 
-fn cluster_entry(cluster: &LiveCluster) -> Value {
+fn cluster_entry(cluster: &LiveCluster, answers: &Answers) -> Value {
     let addresses = cluster.addresses().map(|address| address.to_string());
-    json!({
+    let served = cluster.served();
+    let mut entry = json!({
         "name": &**cluster.name(),
-        "endpoints": cluster.served().endpoints.as_ref().map(|_| addresses.collect::<Vec<_>>()),
+        "endpoints": served.endpoints.as_ref().map(|_| addresses.collect::<Vec<_>>()),
+    });
+    if let Discovery::Dns(dns) = &served.cluster.discovery {
+        let names = dns.queries().map(|query| name_entry(query, answers));
+        entry["names"] = names.collect();
+    }
+    entry
+}
+
+/// A name with its last good answer, and why the last lookup gave none.
+fn name_entry(query: &Query, answers: &Answers) -> Value {
+    let answer = answers.get(query).cloned().unwrap_or_default();
+    let addresses = answer.addresses.iter().map(ToString::to_string);
+    json!({
+        "name": &*query.name,
+        "addresses": addresses.collect::<Vec<_>>(),
+        "last_failure": answer.failure.map(|failure| failure.to_string()),
     })
 }
 

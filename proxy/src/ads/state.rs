@@ -22,7 +22,7 @@ use xds::snapshot::Snapshot;
 use xds::type_url::ResourceType;
 use xds::version::Version;
 
-use super::addresses;
+use super::{addresses, clusters};
 
 /// `google.rpc.Code.INVALID_ARGUMENT`, in every NACK.
 const INVALID_ARGUMENT: i32 = 3;
@@ -152,8 +152,12 @@ impl ClientState {
             } else if self.wants(ty, &name) {
                 match decode(ty, entry, self.wire_set.get(ty, &name)) {
                     Ok(resource) => {
-                        self.wire_set.insert(Arc::new(resource));
-                        changed.push(name);
+                        let unknown = clusters::unknown(&resource, &self.wire_set);
+                        if unknown.is_empty() {
+                            self.wire_set.insert(Arc::new(resource));
+                            changed.push(name);
+                        }
+                        problems.extend(unknown);
                     }
                     Err(found) => problems.extend(found),
                 }
@@ -298,7 +302,7 @@ impl Interest {
 fn eds_name(body: &Body) -> Option<&Arc<str>> {
     match &body.as_cluster()?.discovery {
         Discovery::Eds(name) => Some(name),
-        Discovery::Static(_) => None,
+        Discovery::Static(_) | Discovery::Dns(_) => None,
     }
 }
 

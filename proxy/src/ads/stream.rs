@@ -1,6 +1,7 @@
 //! The I/O of the client: connects to the control plane, keeps one stream open, comes back after a pause when it ends,
 //! and hands over the wire set whenever it may go live. While the control plane is away, what is live stays live.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use crate::bootstrap::XdsMode;
 use crate::delivery::{Delivery, Switch};
+use crate::dns::Names;
 
 use super::session::{Event, Link};
 use super::state::ClientState;
@@ -30,12 +32,18 @@ const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(5), Duration::from
 pub(super) async fn follow<S: Switch>(
     mut client: Client,
     switch: S,
+    names: Names,
     status: watch::Sender<Arc<Status>>,
 ) {
-    let recalled = client.recalled.take();
+    let mut recalled = client.recalled.take();
     let wire_set = recalled.as_ref().map(|held| held.wire_set.clone());
-    let delivery = Delivery::new(switch, client.initial_fetch_timeout, recalled);
+    let cold = recalled.take_if(|held| held.waits_for_names());
+    let mut delivery = Delivery::new(switch, client.initial_fetch_timeout, recalled);
+    if let Some(held) = cold {
+        delivery.recall(held, Instant::now());
+    }
     let mut follower = Follower {
+        names,
         client,
         attempts: 0,
         state: ClientState::holding(wire_set.unwrap_or_default()),
@@ -44,6 +52,7 @@ pub(super) async fn follow<S: Switch>(
         status,
     };
     let mut failures = 0;
+    follower.want_names();
     loop {
         let ended = follower.stream().await;
         follower.delivery.disconnected();
@@ -70,6 +79,7 @@ fn pause(failures: u32) -> Duration {
 }
 
 struct Follower<S> {
+    names: Names,
     client: Client,
     /// How many streams have ended; it chooses the server.
     attempts: usize,
@@ -118,6 +128,11 @@ impl<S: Switch> Follower<S> {
                             }
                             continue;
                         }
+                        answers = self.names.changed() => {
+                            self.delivery.answered(answers, Instant::now());
+                            self.tell_delivery();
+                            continue;
+                        }
                         () = sleep_until(self.delivery.due()) => {
                             self.time_has_come();
                             continue;
@@ -134,30 +149,20 @@ impl<S: Switch> Follower<S> {
     }
 
     async fn open(&mut self) -> Result<Connection, String> {
-        let channel = self.connect().await?;
-        let wire = Wire::open(
-            channel.clone(),
-            self.client.mode,
-            &mut self.state,
-            &self.client.node,
-        )
-        .await;
-        let wire = wire.map_err(|error| format!("{}: {}", error.code(), error.message()))?;
-        Ok(Connection {
-            channel,
-            wire,
-            session: None,
-        })
-    }
-
-    async fn connect(&self) -> Result<Channel, String> {
-        let endpoint = Endpoint::from(self.server().clone())
-            .connect_timeout(CONNECT_TIMEOUT)
-            .tcp_nodelay(true)
-            .http2_keep_alive_interval(KEEP_ALIVE.0)
-            .keep_alive_timeout(KEEP_ALIVE.1)
-            .keep_alive_while_idle(true);
-        endpoint.connect().await.map_err(|error| describe(&error))
+        let (server, client, state) = (self.server().clone(), &self.client, &mut self.state);
+        let opening = async {
+            let channel = connect(server).await?;
+            let wire = Wire::open(channel.clone(), client.mode, state, &client.node).await;
+            let wire = wire.map_err(|error| format!("{}: {}", error.code(), error.message()))?;
+            Ok(Connection {
+                channel,
+                wire,
+                session: None,
+            })
+        };
+        let opened = meanwhile(&mut self.names, &mut self.delivery, opening).await;
+        self.tell_delivery();
+        opened
     }
 
     fn response(&mut self, response: Incoming, connection: &mut Connection) {
@@ -234,7 +239,8 @@ impl<S: Switch> Follower<S> {
         self.tell_delivery();
     }
 
-    fn tell_delivery(&self) {
+    fn tell_delivery(&mut self) {
+        self.want_names();
         let report = self.delivery.report();
         let refused = self
             .state
@@ -259,16 +265,53 @@ impl<S: Switch> Follower<S> {
     async fn pause(&mut self, pause: Duration) {
         let end = Instant::now() + pause;
         while let Some(due) = self.delivery.due().filter(|due| *due < end) {
-            tokio::time::sleep_until(due).await;
+            self.sleep_until(due).await;
             self.time_has_come();
         }
-        tokio::time::sleep_until(end).await;
+        self.sleep_until(end).await;
+        self.tell_delivery();
+    }
+
+    async fn sleep_until(&mut self, end: Instant) {
+        let sleep = tokio::time::sleep_until(end);
+        meanwhile(&mut self.names, &mut self.delivery, sleep).await;
+    }
+
+    /// Has the names looked up that delivery needs, and no others.
+    fn want_names(&mut self) {
+        self.names.want(self.delivery.queries());
     }
 
     fn tell(&self, change: impl FnOnce(&mut Status)) {
         self.status
             .send_modify(|status| change(Arc::make_mut(status)));
     }
+}
+
+/// What `future` gives. Meanwhile names are looked up: endpoints move while the control plane is away, too.
+async fn meanwhile<S: Switch, T>(
+    names: &mut Names,
+    delivery: &mut Delivery<S>,
+    future: impl Future<Output = T>,
+) -> T {
+    let mut future = pin!(future);
+    loop {
+        tokio::select! {
+            output = &mut future => return output,
+            answers = names.changed() => delivery.answered(answers, Instant::now()),
+            () = sleep_until(delivery.warm_by()) => delivery.look_at_warming(Instant::now()),
+        }
+    }
+}
+
+async fn connect(server: Uri) -> Result<Channel, String> {
+    let endpoint = Endpoint::from(server)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(KEEP_ALIVE.0)
+        .keep_alive_timeout(KEEP_ALIVE.1)
+        .keep_alive_while_idle(true);
+    endpoint.connect().await.map_err(|error| describe(&error))
 }
 
 async fn next_event(session: &mut Option<Link>) -> Event {

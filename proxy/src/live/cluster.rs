@@ -7,16 +7,23 @@ use std::sync::Arc;
 
 use ahash::RandomState;
 use xds::config::ServedCluster;
+use xds::resource::cluster::Discovery;
+use xds::resource::cluster::dns::Kind;
 use xds::resource::endpoint::Endpoint;
 
 use crate::metrics::{ClusterSlot, Counter, Metrics, PerWorker};
 use crate::upstream::balancer::Balancer;
+
+/// How many former addresses of a logical name are remembered.
+const FORMER_MAX: usize = 16;
 
 /// A cluster in use.
 #[derive(Debug)]
 pub(crate) struct LiveCluster {
     served: ServedCluster,
     endpoints: Box<[Arc<LiveEndpoint>]>,
+    /// Where the one endpoint of a logical name was before, the newest first: connections to there are not drained.
+    former: Box<[SocketAddr]>,
     balancer: Balancer,
     /// Where each worker's round through the endpoints stands.
     cursors: Arc<PerWorker<Cursor>>,
@@ -69,6 +76,9 @@ impl LiveCluster {
             }),
         };
         Arc::new(Self {
+            former: before
+                .map(|before| before.former(served))
+                .unwrap_or_default(),
             endpoints: list.iter().map(keep_or_make).collect(),
             balancer: Balancer::new(served.cluster.lb_policy, list),
             cursors: match before {
@@ -95,15 +105,44 @@ impl LiveCluster {
         self.endpoints.iter().map(|endpoint| endpoint.address)
     }
 
+    /// The addresses that connections may be kept to.
+    pub(crate) fn kept_addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        self.addresses().chain(self.former.iter().copied())
+    }
+
     /// An endpoint by its position.
     pub(crate) fn endpoint(&self, position: usize) -> &LiveEndpoint {
         &self.endpoints[position]
+    }
+
+    /// The name of an endpoint, if it has one.
+    pub(crate) fn hostname(&self, position: usize) -> Option<&str> {
+        endpoints_of(&self.served)[position].hostname.as_deref()
     }
 
     /// Chooses the endpoint for the next request of a worker; gives its position.
     pub(crate) fn pick(&self, worker: usize) -> Option<usize> {
         let active = |position: usize| self.endpoints[position].active.of(worker).get();
         self.balancer.pick(&self.cursors.of(worker).0, active)
+    }
+
+    /// What of this cluster's addresses stays known in the one that follows. Envoy never drains connections of `LOGICAL_DNS`:
+    /// answers that rotate would close them all the time.
+    fn former(&self, next: &ServedCluster) -> Box<[SocketAddr]> {
+        let is_logical = |served: &ServedCluster| matches!(&served.cluster.discovery, Discovery::Dns(dns) if dns.kind == Kind::Logical);
+        if !is_logical(&self.served) || !is_logical(next) {
+            return Box::default();
+        }
+        let mut former = Vec::with_capacity(FORMER_MAX);
+        for address in self.kept_addresses() {
+            let is_current = endpoints_of(next)
+                .iter()
+                .any(|endpoint| endpoint.address == address);
+            if !is_current && !former.contains(&address) && former.len() < FORMER_MAX {
+                former.push(address);
+            }
+        }
+        former.into()
     }
 
     fn serves(&self, served: &ServedCluster) -> bool {
@@ -126,7 +165,8 @@ fn endpoints_of(served: &ServedCluster) -> &[Endpoint] {
 mod tests {
     use std::time::Duration;
 
-    use xds::resource::cluster::{Cluster, Discovery, LbPolicy};
+    use xds::resource::cluster::dns::Dns;
+    use xds::resource::cluster::{Cluster, LbPolicy};
     use xds::resource::endpoint::{ClusterLoadAssignment, HealthStatus};
 
     use super::*;
@@ -135,6 +175,7 @@ mod tests {
         let name: Arc<str> = "a".into();
         let endpoint = |port: &u16| Endpoint {
             address: SocketAddr::from(([127, 0, 0, 1], *port)),
+            hostname: None,
             weight: 1,
             zone: "".into(),
             health: HealthStatus::Healthy,
@@ -176,6 +217,35 @@ mod tests {
         assert_eq!(second.endpoint(1).active.of(0).get(), 0);
         let turn = first.pick(0);
         assert_ne!(second.pick(0), turn, "the next one in turn");
+    }
+
+    #[test]
+    fn connections_to_where_a_logical_name_was_before_are_kept_and_those_of_others_are_not() {
+        let metrics = Metrics::new(1);
+        let logical = |ports: &[u16]| {
+            let mut served = served(ports);
+            let dns = Dns {
+                kind: Kind::Logical,
+                endpoints: Box::default(),
+            };
+            Arc::get_mut(&mut served.cluster).unwrap().discovery = Discovery::Dns(dns);
+            served
+        };
+        let kept = |cluster: &LiveCluster| -> Vec<u16> {
+            let addresses = cluster.kept_addresses();
+            addresses.map(|address| address.port()).collect()
+        };
+        let mut cluster = LiveCluster::following(None, &logical(&[1]), &metrics);
+        for port in [2, 1, 3] {
+            cluster = LiveCluster::following(Some(&cluster), &logical(&[port]), &metrics);
+        }
+        assert_eq!(kept(&cluster), [3, 1, 2]);
+        for port in 4..100 {
+            cluster = LiveCluster::following(Some(&cluster), &logical(&[port]), &metrics);
+        }
+        assert_eq!(kept(&cluster).len(), 1 + FORMER_MAX);
+        let other = LiveCluster::following(Some(&cluster), &served(&[5]), &metrics);
+        assert_eq!(kept(&other), [5]);
     }
 
     #[test]

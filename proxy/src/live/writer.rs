@@ -59,7 +59,7 @@ impl Writer {
     /// sockets that the config no longer asks for.
     pub fn activate(&mut self, config: &Arc<Config>) -> Vec<Problem> {
         match self.staged.take() {
-            Some((staged, plan)) if Arc::ptr_eq(&staged, config) => {
+            Some((staged, plan)) if has_same_listeners(&staged, config) => {
                 self.carry_out(config, plan, Vec::new())
             }
             _ => self.apply(config),
@@ -100,4 +100,14 @@ impl Writer {
             .filter_map(|listener| Some((listener.served.listener.name.clone(), listener.address?)))
             .collect()
     }
+}
+
+/// Whether two configs ask for the same sockets because they are one but for endpoints, which come and go by themselves.
+fn has_same_listeners(one: &Config, other: &Config) -> bool {
+    let (one, other) = (&one.listeners, &other.listeners);
+    one.len() == other.len()
+        && one
+            .iter()
+            .zip(other)
+            .all(|(one, other)| Arc::ptr_eq(one, other))
 }

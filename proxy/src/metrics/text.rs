@@ -18,6 +18,8 @@ pub(crate) struct State {
     pub(crate) connected: bool,
     /// Whether the proxy is on its way out.
     pub(crate) draining: bool,
+    /// Lookups of the names of clusters, by outcome.
+    pub(crate) lookups: [(&'static str, u64); 3],
 }
 
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
@@ -65,6 +67,14 @@ fn write_process(text: &mut String, metrics: &Metrics, state: State) -> fmt::Res
         "1 while the proxy is on its way out.",
     )?;
     sample(text, "draining", &[], u8::from(state.draining))?;
+    let (name, help) = (
+        "dns_lookups_total",
+        "Lookups of names of clusters, by outcome.",
+    );
+    head(text, name, "counter", help)?;
+    for (outcome, count) in state.lookups {
+        sample(text, name, &[("outcome", outcome)], count)?;
+    }
     head(
         text,
         "failures_total",
@@ -296,6 +306,7 @@ mod tests {
                 problems: 0,
                 connected: true,
                 draining: false,
+                lookups: [("found", 1), ("empty", 0), ("failed", 0)],
             },
         )
     }

@@ -33,14 +33,21 @@ pub(super) async fn send(
     let target = target.ok_or(Failure::no_cluster(forward.cluster_not_found_status))?;
     let endpoint = target.pick().ok_or(Failure::of(Cause::NoEndpoint))?;
     let mut in_flight = InFlight::new(target, endpoint, call.downstream, call.started);
-    rewrite::request(&call.listener.served, forward, way, &mut heads.request)?;
+    let hostname = in_flight.hostname();
+    rewrite::request(
+        &call.listener.served,
+        forward,
+        way,
+        hostname,
+        &mut heads.request,
+    )?;
 
     let upload = Some(body).filter(|body| !body.is_end_stream());
     let uploads = upload.is_some();
     let connect_timeout = target.cluster().served().cluster.connect_timeout;
     let limits = limits(call, forward, connect_timeout, uploads);
     call.downstream.limit_pauses(pause(call, forward));
-    let asked = ask(call, limits, &mut in_flight, heads, upload);
+    let asked = ask(call, forward, limits, &mut in_flight, heads, upload);
     let exchange = unless_stalled(call.downstream, !uploads, asked).await?;
 
     heads.response.fields_mut().remove_hop_by_hop();
@@ -61,6 +68,7 @@ fn pause(call: &Call<'_>, forward: &Forward) -> Option<Duration> {
 /// just when it was used again, or could not be reached and there is another one. No client should see either.
 async fn ask(
     call: &Call<'_>,
+    forward: &Forward,
     limits: Limits,
     in_flight: &mut InFlight,
     heads: &mut Pair,
@@ -77,6 +85,10 @@ async fn ask(
         UpstreamError::Connect(_) | UpstreamError::ConnectTimeout
     );
     if is_unreachable && !in_flight.goes_elsewhere() {
+        return Err(error);
+    }
+    // The names of endpoints were checked when they came.
+    if rewrite::goes_elsewhere(forward, in_flight.hostname(), &mut heads.request).is_err() {
         return Err(error);
     }
     in_flight.target().slot().retries.inc();

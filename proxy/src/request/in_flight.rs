@@ -92,6 +92,11 @@ impl InFlight {
         self.target.address(self.endpoint)
     }
 
+    /// The name of the endpoint, if it has one.
+    pub(super) fn hostname(&self) -> Option<&str> {
+        self.target.hostname(self.endpoint)
+    }
+
     /// Goes to another endpoint, if the balancer has another one to offer.
     pub(super) fn goes_elsewhere(&mut self) -> bool {
         match self.target.pick() {

@@ -14,22 +14,25 @@ use super::Way;
 use super::failure::Failure;
 
 /// Changes the request as the config says: fields first, then the host, then the path, as Envoy's
-/// `RouteEntryImplBase::finalizeRequestHeaders` does.
+/// `RouteEntryImplBase::finalizeRequestHeaders` does. `endpoint` is the name of the endpoint that was chosen.
 pub(super) fn request(
     listener: &ServedListener,
     forward: &Forward,
     way: &Way<'_>,
+    endpoint: Option<&str>,
     head: &mut RequestHead,
 ) -> Result<(), Failure> {
     for edits in listener.request_edits(way.virtual_host, way.route, way.weighted) {
         edit(edits, head.fields_mut())?;
     }
     let rewrite = forward.rewrite.as_deref();
+    let takes_endpoints = takes_endpoints_name(forward);
     let of_route = rewrite.and_then(|rewrite| rewrite.host.as_ref());
+    let of_route = of_route.filter(|_| !takes_endpoints || endpoint.is_some());
     let of_cluster = || way.weighted?.host_rewrite.as_ref();
     if let Some(new) = of_route.or_else(of_cluster) {
         let append = rewrite.is_some_and(|rewrite| rewrite.append_x_forwarded_host);
-        host(new, append, head)?;
+        host(new, endpoint, append, head)?;
     }
     match rewrite.and_then(|rewrite| rewrite.path.as_ref()) {
         None => {}
@@ -49,8 +52,30 @@ pub(super) fn request(
     Ok(())
 }
 
+/// Takes the name of another endpoint: the one that was chosen first could not be reached.
+pub(super) fn goes_elsewhere(
+    forward: &Forward,
+    endpoint: Option<&str>,
+    head: &mut RequestHead,
+) -> Result<(), Invalid> {
+    match endpoint.filter(|_| takes_endpoints_name(forward)) {
+        Some(name) => head.set_authority(name),
+        None => Ok(()),
+    }
+}
+
+fn takes_endpoints_name(forward: &Forward) -> bool {
+    let rewrite = forward.rewrite.as_deref();
+    rewrite.is_some_and(|rewrite| matches!(rewrite.host, Some(HostRewrite::Endpoint)))
+}
+
 /// Replaces what goes upstream as `Host`. What is no host came from the client and is refused.
-fn host(rewrite: &HostRewrite, append: bool, head: &mut RequestHead) -> Result<(), Failure> {
+fn host(
+    rewrite: &HostRewrite,
+    endpoint: Option<&str>,
+    append: bool,
+    head: &mut RequestHead,
+) -> Result<(), Failure> {
     let new = match rewrite {
         HostRewrite::Literal(host) => Cow::Borrowed(&**host),
         HostRewrite::Header(name) => {
@@ -61,6 +86,10 @@ fn host(rewrite: &HostRewrite, append: bool, head: &mut RequestHead) -> Result<(
             Cow::Owned(String::from_utf8_lossy(value).into_owned())
         }
         HostRewrite::Path(substitution) => Cow::Owned(substitution.apply(head.path())),
+        HostRewrite::Endpoint => match endpoint {
+            Some(name) => Cow::Borrowed(name),
+            None => return Ok(()),
+        },
     };
     if append {
         append_forwarded_host(head)?;

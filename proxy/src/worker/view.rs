@@ -68,6 +68,11 @@ impl Target {
         self.cluster.endpoint(endpoint).address
     }
 
+    /// The name of an endpoint, if it has one.
+    pub(crate) fn hostname(&self, endpoint: usize) -> Option<&str> {
+        self.cluster.hostname(endpoint)
+    }
+
     /// This worker's requests in flight to an endpoint.
     pub(crate) fn active(&self, endpoint: usize) -> &Counter {
         self.cluster.endpoint(endpoint).active.of(self.worker)

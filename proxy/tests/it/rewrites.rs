@@ -279,3 +279,40 @@ fn a_path_is_matched_without_case_where_the_route_says_so() {
     assert_eq!(client.get("/exact").status(), 404);
     assert_eq!(client.get("/Exact").status(), 200);
 }
+
+#[test]
+fn a_host_is_taken_from_the_endpoint_if_that_has_a_name_also_after_another_could_not_be_reached() {
+    let (nobody, _reserved) = crate::support::upstream::nobody();
+    let upstream = Upstream::named("a");
+    let endpoint = |address: std::net::SocketAddr, hostname: &str| {
+        let socket = json!({"address": address.ip().to_string(), "port_value": address.port()});
+        json!({"endpoint": {"address": {"socket_address": socket}, "hostname": hostname}})
+    };
+    let action = json!({"auto_host_rewrite": true, "append_x_forwarded_host": true});
+    let seen = |endpoints: Value| {
+        let mut cluster = cluster("a", &[]);
+        merge(
+            &mut cluster,
+            json!({"load_assignment": {"endpoints": [{"lb_endpoints": endpoints}]}}),
+        );
+        let route = forward_with("/", "a", action.clone());
+        let proxy = Proxy::serving(vec![route], vec![cluster]);
+        // Two in turn: one of them meets the endpoint first that is not there.
+        for _ in 0..2 {
+            let answer = proxy.connect().get("/");
+            assert_eq!(answer.status(), 200);
+        }
+        let requests = [upstream.seen().request, upstream.seen().request];
+        requests.map(|request| (request.field("host"), request.field("x-forwarded-host")))
+    };
+    let named = seen(json!([
+        endpoint(nobody, "nobody.example"),
+        endpoint(upstream.address, "a.example")
+    ]));
+    let plain = seen(json!([endpoint(upstream.address, "")]));
+    assert_eq!(named[0].0.as_deref(), Some("a.example"));
+    assert_eq!(named[0], named[1]);
+    assert!(named[0].1.is_some(), "the old host is told");
+    assert_ne!(plain[0].0.as_deref(), Some("a.example"));
+    assert_eq!(plain[0].1, None, "nothing was rewritten");
+}

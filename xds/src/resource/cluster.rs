@@ -1,17 +1,21 @@
 //! Cluster: where requests go, and how one endpoint among many is chosen. `envoy.config.cluster.v3.Cluster`.
+//! What a cluster says of names that are looked up is in `dns`.
+
+pub mod dns;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use envoy_types::pb::envoy::config::cluster::v3::Cluster as ClusterMessage;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::{
-    self, ClusterDiscoveryType, DiscoveryType, EdsClusterConfig, LbConfig,
+    self, ClusterDiscoveryType, CustomClusterType, DiscoveryType, EdsClusterConfig, LbConfig,
 };
 use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment as ClusterLoadAssignmentMessage;
 
 use crate::problem::{Check, Code, Problem, refuse_if_set};
 use crate::type_url::ResourceType;
 
+use self::dns::{Dns, DnsFields, Kind};
 use super::endpoint::{self, ClusterLoadAssignment};
 use super::value;
 
@@ -38,6 +42,8 @@ pub enum Discovery {
     Static(Arc<ClusterLoadAssignment>),
     /// They come as a `ClusterLoadAssignment` of this name (`EDS`).
     Eds(Arc<str>),
+    /// They are what names stand for (`STRICT_DNS`, `LOGICAL_DNS`).
+    Dns(Dns),
 }
 
 /// The load-balancing algorithm.
@@ -141,24 +147,23 @@ pub(super) fn convert(message: ClusterMessage) -> Result<Cluster, Vec<Problem>> 
     refuse_if_set!(
         check,
         typed_extension_protocol_options,
-        dns_refresh_rate,
-        dns_jitter,
-        dns_failure_refresh_rate
-    );
-    refuse_if_set!(
-        check,
-        respect_dns_ttl,
-        dns_lookup_family,
-        dns_resolvers,
-        use_tcp_for_dns_lookups
-    );
-    refuse_if_set!(
-        check,
-        dns_resolution_config,
-        typed_dns_resolver_config,
         wait_for_warm_on_init,
         outlier_detection
     );
+    refuse_if_set!(
+        check,
+        dns_resolvers,
+        use_tcp_for_dns_lookups,
+        dns_resolution_config,
+        typed_dns_resolver_config
+    );
+    let dns = DnsFields {
+        dns_refresh_rate,
+        dns_jitter,
+        dns_failure_refresh_rate,
+        respect_dns_ttl,
+        dns_lookup_family,
+    };
     refuse_if_set!(
         check,
         cleanup_interval,
@@ -207,6 +212,7 @@ pub(super) fn convert(message: ClusterMessage) -> Result<Cluster, Vec<Problem>> 
         cluster_discovery_type,
         load_assignment,
         eds_cluster_config,
+        dns,
     );
     let cluster = discovery.map(|discovery| Cluster {
         name: name.into(),
@@ -264,22 +270,43 @@ fn convert_discovery(
     discovery_type: Option<ClusterDiscoveryType>,
     load_assignment: Option<ClusterLoadAssignmentMessage>,
     eds_cluster_config: Option<EdsClusterConfig>,
+    dns: DnsFields,
 ) -> Option<Discovery> {
     let kind = match discovery_type {
         None => Ok(DiscoveryType::Static),
         Some(ClusterDiscoveryType::Type(kind)) => DiscoveryType::try_from(kind),
-        Some(ClusterDiscoveryType::ClusterType(_)) => {
-            check.problem_at(
-                "cluster_type",
-                Code::Unsupported,
-                "custom cluster types are not supported",
-            );
-            return None;
+        Some(ClusterDiscoveryType::ClusterType(custom)) => {
+            refuse_if_set!(check, eds_cluster_config);
+            dns.refuse(check);
+            let dns = check.at("cluster_type", |check| custom_type(check, custom));
+            let (kind, lookup) = dns?;
+            return Some(Discovery::Dns(Dns::convert(
+                check,
+                kind,
+                lookup,
+                load_assignment,
+            )));
         }
     };
     match kind {
+        Ok(DiscoveryType::StrictDns | DiscoveryType::LogicalDns) => {
+            refuse_if_set!(check, eds_cluster_config);
+            let kind = if kind == Ok(DiscoveryType::LogicalDns) {
+                Kind::Logical
+            } else {
+                Kind::Strict
+            };
+            let lookup = dns.convert(check, kind);
+            Some(Discovery::Dns(Dns::convert(
+                check,
+                kind,
+                lookup,
+                load_assignment,
+            )))
+        }
         Ok(DiscoveryType::Static) => {
             refuse_if_set!(check, eds_cluster_config);
+            dns.refuse(check);
             let assignment = load_assignment.unwrap_or_default();
             let assignment = check.at("load_assignment", |check| {
                 endpoint::convert_in(check, assignment)
@@ -288,6 +315,7 @@ fn convert_discovery(
         }
         Ok(DiscoveryType::Eds) => {
             refuse_if_set!(check, load_assignment);
+            dns.refuse(check);
             let EdsClusterConfig {
                 eds_config,
                 service_name,
@@ -305,9 +333,22 @@ fn convert_discovery(
             check.problem_at(
                 "type",
                 Code::Unsupported,
-                "only STATIC and EDS are supported",
+                "only STATIC, EDS, STRICT_DNS and LOGICAL_DNS are supported",
             );
             None
         }
     }
+}
+
+/// The one cluster that is an extension: names again, in newer words.
+fn custom_type(check: &mut Check, message: CustomClusterType) -> Option<(Kind, dns::Lookup)> {
+    let CustomClusterType {
+        // A name for people: the type of the config decides.
+        name: _,
+        typed_config,
+    } = message;
+    check.at("typed_config", |check| {
+        let message = value::unpack(check, &typed_config.unwrap_or_default())?;
+        Some(dns::convert_extension(check, message))
+    })
 }

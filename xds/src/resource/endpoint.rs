@@ -27,11 +27,13 @@ pub struct ClusterLoadAssignment {
     pub endpoints: Box<[Endpoint]>,
 }
 
-/// One endpoint.
+/// One endpoint; `A` is a name with a port where its addresses are looked up.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Endpoint {
-    /// Its address; never a name.
-    pub address: SocketAddr,
+pub struct Endpoint<A = SocketAddr> {
+    /// Where it is reached.
+    pub address: A,
+    /// Its name, if it has one: what routes may send as the host.
+    pub hostname: Option<Arc<str>>,
     /// Its share against the others, at least 1.
     pub weight: u32,
     /// The zone it is in; empty if not stated.
@@ -51,6 +53,26 @@ pub enum HealthStatus {
     Unhealthy,
 }
 
+impl<A> Endpoint<A> {
+    /// The same endpoint at another address.
+    pub(super) fn at<B>(&self, address: B) -> Endpoint<B> {
+        Endpoint {
+            address,
+            hostname: self.hostname.clone(),
+            weight: self.weight,
+            zone: self.zone.clone(),
+            health: self.health,
+        }
+    }
+}
+
+/// The endpoints that come first of those with one address: Envoy keeps one of them too.
+pub(super) fn distinct(mut endpoints: Vec<Endpoint>) -> Box<[Endpoint]> {
+    let mut seen = HashSet::new();
+    endpoints.retain(|endpoint| seen.insert(endpoint.address));
+    endpoints.into()
+}
+
 /// Reads endpoints that came as a resource of their own.
 pub(super) fn convert(
     message: ClusterLoadAssignmentMessage,
@@ -65,6 +87,19 @@ pub(super) fn convert_in(
     check: &mut Check,
     message: ClusterLoadAssignmentMessage,
 ) -> ClusterLoadAssignment {
+    let (cluster_name, endpoints) = convert_list(check, message, value::socket_address);
+    ClusterLoadAssignment {
+        cluster_name: cluster_name.into(),
+        endpoints: distinct(endpoints),
+    }
+}
+
+/// Reads the name and the list; `address` reads where an endpoint is reached.
+pub(super) fn convert_list<A>(
+    check: &mut Check,
+    message: ClusterLoadAssignmentMessage,
+    address: impl Fn(&mut Check, Option<core::Address>) -> Option<A>,
+) -> (String, Vec<Endpoint<A>>) {
     let ClusterLoadAssignmentMessage {
         cluster_name,
         endpoints,
@@ -78,16 +113,12 @@ pub(super) fn convert_in(
     let mut read = Vec::new();
     check.at("endpoints", |check| {
         for (index, locality) in endpoints.into_iter().enumerate() {
-            check.at(index, |check| convert_locality(check, locality, &mut read));
+            check.at(index, |check| {
+                convert_locality(check, locality, &address, &mut read);
+            });
         }
     });
-    // Envoy keeps one of two endpoints with one address.
-    let mut seen = HashSet::new();
-    read.retain(|endpoint: &Endpoint| seen.insert(endpoint.address));
-    ClusterLoadAssignment {
-        cluster_name: cluster_name.into(),
-        endpoints: read.into(),
-    }
+    (cluster_name, read)
 }
 
 fn refuse_policy(check: &mut Check, policy: Policy) {
@@ -110,7 +141,12 @@ fn refuse_policy(check: &mut Check, policy: Policy) {
     deprecated,
     reason = "the whole message is read; deprecated fields are refused if set"
 )]
-fn convert_locality(check: &mut Check, message: LocalityLbEndpoints, read: &mut Vec<Endpoint>) {
+fn convert_locality<A>(
+    check: &mut Check,
+    message: LocalityLbEndpoints,
+    address: &impl Fn(&mut Check, Option<core::Address>) -> Option<A>,
+    read: &mut Vec<Endpoint<A>>,
+) {
     let LocalityLbEndpoints {
         locality,
         metadata: _,
@@ -142,12 +178,19 @@ fn convert_locality(check: &mut Check, message: LocalityLbEndpoints, read: &mut 
         .into();
     check.at("lb_endpoints", |check| {
         for (index, endpoint) in lb_endpoints.into_iter().enumerate() {
-            read.extend(check.at(index, |check| convert_endpoint(check, endpoint, &zone)));
+            read.extend(check.at(index, |check| {
+                convert_endpoint(check, endpoint, &zone, address)
+            }));
         }
     });
 }
 
-fn convert_endpoint(check: &mut Check, message: LbEndpoint, zone: &Arc<str>) -> Option<Endpoint> {
+fn convert_endpoint<A>(
+    check: &mut Check,
+    message: LbEndpoint,
+    zone: &Arc<str>,
+    address: &impl Fn(&mut Check, Option<core::Address>) -> Option<A>,
+) -> Option<Endpoint<A>> {
     let LbEndpoint {
         health_status,
         metadata: _,
@@ -179,10 +222,10 @@ fn convert_endpoint(check: &mut Check, message: LbEndpoint, zone: &Arc<str>) -> 
             HealthStatus::Unhealthy
         }
     };
-    let address = match host_identifier {
-        Some(HostIdentifier::Endpoint(endpoint)) => {
-            check.at("endpoint", |check| convert_address(check, endpoint))
-        }
+    let found = match host_identifier {
+        Some(HostIdentifier::Endpoint(endpoint)) => check.at("endpoint", |check| {
+            convert_address(check, endpoint, address)
+        }),
         Some(HostIdentifier::EndpointName(_)) => {
             check.problem_at(
                 "endpoint_name",
@@ -196,24 +239,38 @@ fn convert_endpoint(check: &mut Check, message: LbEndpoint, zone: &Arc<str>) -> 
             None
         }
     };
+    let (address, hostname) = found?;
     Some(Endpoint {
-        address: address?,
+        address,
+        hostname,
         weight,
         zone: zone.clone(),
         health,
     })
 }
 
-fn convert_address(check: &mut Check, message: EndpointMessage) -> Option<SocketAddr> {
+fn convert_address<A>(
+    check: &mut Check,
+    message: EndpointMessage,
+    read: &impl Fn(&mut Check, Option<core::Address>) -> Option<A>,
+) -> Option<(A, Option<Arc<str>>)> {
     let EndpointMessage {
         address,
         health_check_config,
-        // Read by host rewriting and health checks alone, and those are refused.
-        hostname: _,
+        hostname,
         additional_addresses,
         // A name for people.
         observability_name: _,
     } = message;
     refuse_if_set!(check, health_check_config, additional_addresses);
-    check.at("address", |check| value::socket_address(check, address))
+    if !hostname.bytes().all(value::is_authority) {
+        check.problem_at(
+            "hostname",
+            Code::Invalid,
+            format!("{hostname:?} is not a host, with or without a port"),
+        );
+    }
+    let hostname = Some(hostname).filter(|hostname| !hostname.is_empty());
+    let address = check.at("address", |check| read(check, address))?;
+    Some((address, hostname.map(Into::into)))
 }

@@ -32,6 +32,8 @@ pub struct RouteConfiguration {
     pub edits: LevelEdits,
     /// The last word in edits of heads has the route, not the route configuration.
     pub most_specific_header_mutations_wins: bool,
+    /// A client that finds routes to clusters which are not there refuses the whole; else such routes answer by themselves.
+    pub validates_clusters: bool,
     /// Longest body of a direct response, in bytes; Envoy's default is 4096.
     pub max_direct_response_body_size: usize,
 }
@@ -109,14 +111,15 @@ pub(super) fn convert_in(
         typed_per_filter_config,
         route_specifiers
     );
-    if validate_clusters.is_some_and(|validate| validate.value) {
+    let has_vhds = vhds.is_some();
+    let validates_clusters = validate_clusters.is_some_and(|validate| validate.value);
+    if validates_clusters && has_vhds {
         check.problem_at(
             "validate_clusters",
             Code::Unsupported,
-            "a route to a missing cluster is served with its cluster-not-found status",
+            "virtual hosts that come by themselves cannot be held to it",
         );
     }
-    let has_vhds = vhds.is_some();
     if let Some(Vhds { config_source }) = vhds {
         check.at("vhds", |check| {
             value::ads_source(check, "config_source", config_source);
@@ -144,6 +147,7 @@ pub(super) fn convert_in(
         vhds: has_vhds,
         edits,
         most_specific_header_mutations_wins,
+        validates_clusters,
         max_direct_response_body_size,
     };
     refuse_oversized_bodies(check, &configuration);

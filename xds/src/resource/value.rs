@@ -115,8 +115,30 @@ fn source_field(source: &ConfigSourceSpecifier) -> &'static str {
     }
 }
 
+/// What may stand in a host with a port.
+pub(super) fn is_authority(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~:[]".contains(&byte)
+}
+
 /// An IP address with a port; names are refused, as Envoy does ("malformed IP address").
 pub(super) fn socket_address(check: &mut Check, message: Option<Address>) -> Option<SocketAddr> {
+    let ip = |check: &mut Check, text: &str| {
+        let ip = text.parse::<IpAddr>();
+        if ip.is_err() {
+            check.problem(Code::Invalid, format!("{text:?} is not an IP address"));
+        }
+        ip.ok()
+    };
+    let (ip, port) = host_and_port(check, message, ip)?;
+    Some(SocketAddr::new(ip, port))
+}
+
+/// A host with a port; `host` reads what stands in the place of the address.
+pub(super) fn host_and_port<H>(
+    check: &mut Check,
+    message: Option<Address>,
+    host: impl FnOnce(&mut Check, &str) -> Option<H>,
+) -> Option<(H, u16)> {
     let socket = match message.and_then(|message| message.address) {
         Some(address::Address::SocketAddress(message)) => Ok(message),
         Some(address::Address::Pipe(_)) => Err(("pipe", Code::Unsupported)),
@@ -128,7 +150,7 @@ pub(super) fn socket_address(check: &mut Check, message: Option<Address>) -> Opt
     let message = match socket {
         Ok(message) => message,
         Err((field, code)) => {
-            check.problem_at(field, code, "an IP address with a port is needed");
+            check.problem_at(field, code, "an address with a port is needed");
             return None;
         }
     };
@@ -150,16 +172,9 @@ pub(super) fn socket_address(check: &mut Check, message: Option<Address>) -> Opt
         if protocol != Protocol::Tcp as i32 {
             check.problem_at("protocol", Code::Unsupported, "only TCP is supported");
         }
-        let ip = address.parse::<IpAddr>();
-        if ip.is_err() {
-            check.problem_at(
-                "address",
-                Code::Invalid,
-                format!("{address:?} is not an IP address"),
-            );
-        }
+        let host = check.at("address", |check| host(check, &address));
         let port = port(check, port_specifier);
-        Some(SocketAddr::new(ip.ok()?, port?))
+        Some((host?, port?))
     })
 }
 

@@ -50,6 +50,8 @@ pub enum HostRewrite {
     Header(Box<str>),
     /// The path, before it is rewritten, with every match replaced.
     Path(Substitution),
+    /// The name of the endpoint that was chosen; without a name the host stays.
+    Endpoint,
 }
 
 /// The cluster of a request.

@@ -106,3 +106,29 @@ fn a_query_name_has_no_separators() {
         &["", "a=b", "a&b", "a b"],
     );
 }
+
+#[test]
+fn a_name_to_look_up_is_no_address_and_has_no_port() {
+    for name in [
+        "localhost",
+        "catalog.internal",
+        "catalog.internal.",
+        "_http._tcp.a",
+    ] {
+        assert_eq!(dns_name(name), Ok(()), "{name}");
+    }
+    for wrong in [
+        "",
+        ".",
+        "a..b",
+        "A.example",
+        "a:80",
+        "*.a",
+        "192.0.2.1",
+        "::1",
+        "[::1]",
+        "[a",
+    ] {
+        assert!(dns_name(wrong).is_err(), "{wrong}");
+    }
+}

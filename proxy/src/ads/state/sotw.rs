@@ -12,7 +12,7 @@ use xds::problem::{Code, Problem};
 use xds::resource::Resource;
 use xds::type_url::ResourceType;
 
-use super::super::addresses;
+use super::super::{addresses, clusters};
 use super::{ClientState, Interest, Reply, about, error_detail};
 
 /// The types of this variant.
@@ -86,8 +86,12 @@ impl ClientState {
                     problems.push(about(resource.name(), Code::Duplicate, twice));
                 }
                 Ok(resource) if self.wants(ty, resource.name()) => {
-                    changed.push(resource.name().to_string());
-                    self.wire_set.insert(Arc::new(resource));
+                    let unknown = clusters::unknown(&resource, &self.wire_set);
+                    if unknown.is_empty() {
+                        changed.push(resource.name().to_string());
+                        self.wire_set.insert(Arc::new(resource));
+                    }
+                    problems.extend(unknown);
                 }
                 Ok(_) => {}
                 Err(found) => {

@@ -304,3 +304,59 @@ fn a_response_of_an_unknown_type_is_acknowledged_and_ignored() {
         (1, None, false)
     );
 }
+
+fn json_entry(name: &str, ty: ResourceType, mut message: serde_json::Value) -> ResourceEntry {
+    message["@type"] = ty.type_url().into();
+    let (type_url, bytes) = proto::json::from_json(&message).unwrap();
+    let value = bytes.clone();
+    ResourceEntry {
+        name: name.into(),
+        version: Version::of(&bytes).to_string(),
+        resource: Some(Any { type_url, value }),
+        ..Default::default()
+    }
+}
+
+#[test]
+fn a_route_table_that_asks_for_it_is_refused_while_it_names_a_cluster_that_is_not_there() {
+    let router = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router";
+    let listener = serde_json::json!({
+        "name": "web",
+        "api_listener": {"api_listener": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+            "rds": {"route_config_name": "main", "config_source": {"ads": {}, "resource_api_version": "V3"}},
+            "http_filters": [{"name": "router", "typed_config": {"@type": router}}],
+        }},
+    });
+    let table = |validates: bool| {
+        let routes = serde_json::json!([{"match": {"prefix": "/"}, "route": {"cluster": "a"}}]);
+        let message = serde_json::json!({
+            "name": "main",
+            "validate_clusters": validates,
+            "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": routes}],
+        });
+        let (lds, rds) = (ResourceType::Listener, ResourceType::RouteConfiguration);
+        let listener = response(lds, vec![json_entry("web", lds, listener.clone())], &[]);
+        let table = response(rds, vec![json_entry("main", rds, message)], &[]);
+        (listener, table)
+    };
+    let mut state = opened();
+    let (listener, strict) = table(true);
+    state.response(listener);
+    let reply = state.response(strict.clone());
+    let refused = nack(&reply).unwrap();
+    assert!(
+        refused.contains("virtual_hosts[0].routes[0].route: there is no cluster \"a\""),
+        "{refused}"
+    );
+    let rds = ResourceType::RouteConfiguration;
+    assert!(state.wire_set().get(rds, "main").is_none());
+    state.response(response(CDS, vec![cluster("a")], &[]));
+    assert_eq!(nack(&state.response(strict)), None);
+    assert!(state.wire_set().get(rds, "main").is_some());
+
+    let mut lenient = opened();
+    let (listener, table) = table(false);
+    lenient.response(listener);
+    assert_eq!(nack(&lenient.response(table)), None);
+}

@@ -5,6 +5,7 @@ use super::*;
 fn endpoints(list: &[(u32, HealthStatus)]) -> Vec<Endpoint> {
     let endpoint = |(weight, health): &(u32, HealthStatus)| Endpoint {
         address: "127.0.0.1:80".parse().unwrap(),
+        hostname: None,
         weight: *weight,
         zone: "".into(),
         health: *health,

@@ -43,22 +43,13 @@ pub(super) fn host(
 ) -> Option<HostRewrite> {
     match specifier? {
         HostRewriteSpecifier::HostRewriteLiteral(host) => host_literal(check, host),
-        HostRewriteSpecifier::AutoHostRewrite(auto) => {
-            if auto.value {
-                check.problem_at(
-                    "auto_host_rewrite",
-                    Code::Unsupported,
-                    "taking the endpoint's name as the host is not supported",
-                );
-            }
-            None
-        }
+        HostRewriteSpecifier::AutoHostRewrite(auto) => auto.value.then_some(HostRewrite::Endpoint),
         HostRewriteSpecifier::HostRewriteHeader(name) => {
             value::header_name(check, "host_rewrite_header", &name).map(HostRewrite::Header)
         }
         HostRewriteSpecifier::HostRewritePathRegex(message) => check
             .at("host_rewrite_path_regex", |check| {
-                substitution(check, message, is_authority)
+                substitution(check, message, value::is_authority)
             })
             .map(HostRewrite::Path),
         HostRewriteSpecifier::HostRewrite(_) => {
@@ -74,7 +65,7 @@ pub(super) fn host(
 
 /// A fixed host; none if it is empty, as in Envoy.
 pub(super) fn host_literal(check: &mut Check, host: String) -> Option<HostRewrite> {
-    if !host.bytes().all(is_authority) {
+    if !host.bytes().all(value::is_authority) {
         check.problem_at(
             "host_rewrite_literal",
             Code::Invalid,
@@ -136,9 +127,4 @@ pub(super) fn substitution(
 /// What may stand in a path on the wire; `?` and `#` would end it.
 const fn is_path(byte: u8) -> bool {
     byte > b' ' && byte < 0x7f && byte != b'?' && byte != b'#'
-}
-
-/// What may stand in a host with a port.
-fn is_authority(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~:[]".contains(&byte)
 }

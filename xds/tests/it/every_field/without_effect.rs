@@ -5,6 +5,7 @@
 pub(super) const WITHOUT_EFFECT: &[(&str, &str)] = &[
     // Names for people and statistics.
     ("Cluster.alt_stat_name", NAME),
+    ("CustomClusterType.name", NAME),
     ("Endpoint.observability_name", NAME),
     ("Filter.name", NAME),
     ("FilterChain.name", NAME),
@@ -16,7 +17,6 @@ pub(super) const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ("Router.dynamic_stats", NAME),
     // What only filters and load balancers read that are refused themselves.
     ("Cluster.metadata", UNREAD),
-    ("Endpoint.hostname", UNREAD),
     ("FilterChain.metadata", UNREAD),
     ("LbEndpoint.metadata", UNREAD),
     ("Listener.metadata", UNREAD),
@@ -38,6 +38,10 @@ pub(super) const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ("RouteConfiguration.ignore_port_in_host_matching", ALWAYS),
     ("Router.suppress_envoy_headers", ALWAYS),
     // Another word for the same.
+    (
+        "DnsCluster.dns_lookup_family=AUTO",
+        "UNSPECIFIED means AUTO",
+    ),
     (
         "LbEndpoint.health_status=HEALTHY",
         "UNKNOWN gets traffic too",
