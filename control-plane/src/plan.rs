@@ -112,7 +112,7 @@ pub fn plan(
         Ok(ClassPlan {
             class: class.as_str(),
             resources,
-            warnings: Vec::new(),
+            warnings: losses(next, class),
             nodes_affected,
         })
     };
@@ -125,6 +125,22 @@ pub fn plan(
             .map(class_plan)
             .collect::<Result<_, _>>()?,
     })
+}
+
+/// What a class of client does without.
+fn losses(config: &Config, class: ClientClass) -> Vec<Warning> {
+    let losses = translate::warnings(config, class).into_iter();
+    losses
+        .take(WARNINGS_MAX)
+        .map(|loss| Warning {
+            resource: loss.resource.to_string(),
+            code: "left-out",
+            detail: match loss.pointer.as_str() {
+                "" => loss.detail.to_owned(),
+                pointer => format!("{pointer}: {}", loss.detail),
+            },
+        })
+        .collect()
 }
 
 /// What is odd about a config.

@@ -16,11 +16,13 @@ use tokio_stream::wrappers::BroadcastStream;
 use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
 use utoipa::IntoParams;
 
+use crate::access::Fleets;
 use crate::events::{Event, Feed, Kind as EventKind, committed_since};
 use crate::model::text;
 use crate::model::timestamp::Timestamp;
 
 use super::ApiState;
+use super::by;
 use super::problem::{Kind, Problem, ProblemDocument, Result};
 use super::query::header_text;
 
@@ -56,7 +58,8 @@ pub(super) async fn get(
     Query(wanted): Query<EventsOf>,
     headers: HeaderMap,
 ) -> Result {
-    let fleets = fleets(&state, wanted.fleet.as_deref()).await?;
+    let visible = by::current().actor.fleets.clone();
+    let fleets = fleets(&state, wanted.fleet.as_deref(), &visible).await?;
     // First listen, then look back: what happens in between comes twice rather than never.
     let live = BroadcastStream::new(feed.subscribe().await?);
     let missed = missed(&state, &fleets, last_id(&headers)?).await?;
@@ -65,8 +68,10 @@ pub(super) async fn get(
         .map(|event| (event.fleet.clone(), event.revision))
         .collect();
     let live = live.filter_map(move |event| {
-        let event = live_event(event, wanted.fleet.as_deref(), &told);
-        std::future::ready(event)
+        let is_wanted = |fleet: &str| {
+            wanted.fleet.as_deref().is_none_or(|wanted| wanted == fleet) && visible.contain(fleet)
+        };
+        std::future::ready(live_event(event, is_wanted, &told))
     });
     let missed = missed.into_iter().map(|event| write(&event));
     let events = stream::iter(missed).chain(live).map(Ok::<_, Infallible>);
@@ -75,13 +80,17 @@ pub(super) async fn get(
     Ok(Sse::new(events).keep_alive(keep_alive).into_response())
 }
 
-async fn fleets(state: &ApiState, wanted: Option<&str>) -> Result<Vec<String>> {
+/// The fleets that are listened to: those that the actor may see.
+async fn fleets(state: &ApiState, wanted: Option<&str>, visible: &Fleets) -> Result<Vec<String>> {
     match wanted {
-        Some(name) if text::name(name).is_err() => Err(Problem::no_fleet(name)),
+        Some(name) if text::name(name).is_err() || !visible.contain(name) => {
+            Err(Problem::no_fleet(name))
+        }
         Some(name) => Ok(vec![state.store.fleet(name).await?.name]),
         None => {
             let fleets = state.store.fleets().await?.into_iter();
-            Ok(fleets.map(|fleet| fleet.name).collect())
+            let names = fleets.map(|fleet| fleet.name);
+            Ok(names.filter(|name| visible.contain(name)).collect())
         }
     }
 }
@@ -117,7 +126,7 @@ async fn missed(
 /// An event as it is sent; `None` if it is not wanted, or was told when looking back.
 fn live_event(
     event: std::result::Result<Arc<Event>, BroadcastStreamRecvError>,
-    wanted: Option<&str>,
+    is_wanted: impl Fn(&str) -> bool,
     told: &HashMap<String, Option<u64>>,
 ) -> Option<sse::Event> {
     match event {
@@ -125,12 +134,11 @@ fn live_event(
             Some(sse::Event::default().event("lost").data(count.to_string()))
         }
         Ok(event) => {
-            let is_wanted = wanted.is_none_or(|fleet| event.fleet == fleet);
             let was_told = event.kind == EventKind::RevisionCommitted
                 && told
                     .get(&event.fleet)
                     .is_some_and(|last| event.revision <= *last);
-            (is_wanted && !was_told).then(|| write(&event))
+            (is_wanted(&event.fleet) && !was_told).then(|| write(&event))
         }
     }
 }

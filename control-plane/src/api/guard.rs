@@ -219,7 +219,7 @@ fn is_local(host: &str, bound: Option<IpAddr>) -> bool {
 
 /// What a request needs, by its route. What is not named here needs the most: a route that somebody forgets is closed.
 fn needs<'a>(method: &Method, template: &str, fleet: Option<&'a str>) -> Needs<'a> {
-    let reads = [Method::GET, Method::HEAD].contains(method) || template.ends_with(":explain");
+    let reads = [Method::GET, Method::HEAD].contains(method) || template.ends_with("/~explain");
     let role = |writer: Role| if reads { Role::Reader } else { writer };
     let inside = template.strip_prefix("/v1/fleets/{fleet}");
     match (template, inside, fleet) {
@@ -308,7 +308,7 @@ mod tests {
             ),
             (
                 Method::POST,
-                "/v1/fleets/{fleet}:explain",
+                "/v1/fleets/{fleet}/~explain",
                 Role::Reader,
                 fleet,
             ),

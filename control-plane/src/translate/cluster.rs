@@ -6,7 +6,7 @@ use envoy_types::pb::envoy::config::cluster::v3::cluster::{
 use envoy_types::pb::envoy::config::cluster::v3::{self as cluster_v3};
 
 use crate::model::Cluster;
-use crate::model::cluster::LoadBalancing;
+use crate::model::cluster::{Dns, LoadBalancing};
 
 use super::{endpoint, value};
 
@@ -14,51 +14,53 @@ pub(super) fn translate(cluster: &Cluster) -> cluster_v3::Cluster {
     if cluster.takes_endpoints() {
         return eds(cluster, cluster.load_balancing);
     }
-    if cluster.dns.is_some() {
-        return by_name(cluster, DiscoveryType::StrictDns, cluster.load_balancing);
+    if let Some(dns) = &cluster.dns {
+        return named(
+            cluster,
+            dns,
+            DiscoveryType::StrictDns,
+            cluster.load_balancing,
+        );
     }
     let endpoints = cluster.endpoints.as_deref().unwrap_or_default();
     cluster_v3::Cluster {
-        name: cluster.name.clone(),
         cluster_discovery_type: Some(ClusterDiscoveryType::Type(DiscoveryType::Static as i32)),
         load_assignment: Some(endpoint::translate(&cluster.name, endpoints)),
-        lb_policy: lb_policy(cluster.load_balancing) as i32,
-        connect_timeout: cluster.connect_timeout.map(value::duration),
-        ..Default::default()
+        ..common(cluster, cluster.load_balancing)
     }
 }
 
 /// A cluster whose endpoints come over the stream, wherever the operator wrote them.
 pub(super) fn eds(cluster: &Cluster, balancing: LoadBalancing) -> cluster_v3::Cluster {
     cluster_v3::Cluster {
-        name: cluster.name.clone(),
         cluster_discovery_type: Some(ClusterDiscoveryType::Type(DiscoveryType::Eds as i32)),
         eds_cluster_config: Some(EdsClusterConfig {
             eds_config: Some(value::ads()),
             ..Default::default()
         }),
-        lb_policy: lb_policy(balancing) as i32,
-        connect_timeout: cluster.connect_timeout.map(value::duration),
-        ..Default::default()
+        ..common(cluster, balancing)
     }
 }
 
-/// A cluster whose endpoints the client finds by name.
-pub(super) fn by_name(
+/// A cluster whose endpoints are what a name stands for.
+pub(super) fn named(
     cluster: &Cluster,
-    discovery: DiscoveryType,
+    dns: &Dns,
+    kind: DiscoveryType,
     balancing: LoadBalancing,
 ) -> cluster_v3::Cluster {
-    let named = cluster
-        .dns
-        .as_ref()
-        .map(|dns| endpoint::named(&cluster.name, &dns.host, dns.port));
     cluster_v3::Cluster {
-        name: cluster.name.clone(),
-        cluster_discovery_type: Some(ClusterDiscoveryType::Type(discovery as i32)),
-        load_assignment: named,
+        cluster_discovery_type: Some(ClusterDiscoveryType::Type(kind as i32)),
+        load_assignment: Some(endpoint::named(&cluster.name, &dns.host, dns.port)),
         // Envoy's own default asks for IPv6 first, and takes it where nothing but loopback has it.
         dns_lookup_family: DnsLookupFamily::V4Preferred as i32,
+        ..common(cluster, balancing)
+    }
+}
+
+fn common(cluster: &Cluster, balancing: LoadBalancing) -> cluster_v3::Cluster {
+    cluster_v3::Cluster {
+        name: cluster.name.clone(),
         lb_policy: lb_policy(balancing) as i32,
         connect_timeout: cluster.connect_timeout.map(value::duration),
         ..Default::default()

@@ -2,8 +2,7 @@
 //!
 //! Such a program dials `xds:///HOST` and asks for a Listener of that name. So every host that routes name exactly has a
 //! Listener with an `api_listener`, a `RouteConfiguration` of its own (one edit is one resource, and no response outgrows
-//! the 4 MiB that gRPC takes), and every cluster is EDS, or LOGICAL_DNS where the operator gave a name. A host none of
-//! whose routes forward is left out.
+//! the 4 MiB that gRPC takes), and every cluster is EDS or a name. A host none of whose routes forward is left out.
 //!
 //! A route that cannot be said whole still takes the requests it would have taken, and fails them: it leads to
 //! [`LEFT_OUT`]. Left out of the list, it would hand them to the next route without a word (docs/adr/0015).
@@ -13,6 +12,7 @@ mod verdict;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use envoy_types::pb::envoy::config::cluster::v3 as cluster_v3;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::DiscoveryType;
 use envoy_types::pb::envoy::config::core::v3::Locality;
 use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
@@ -48,19 +48,10 @@ const NO_LISTENER: &str = "";
 
 pub(super) fn slow_lane(config: &Config, translated: &mut Translated) {
     for cluster in config.clusters.values() {
-        let message = match cluster.dns {
-            // Names are looked up by the client, and of the two ways to do that gRPC has this one alone (gRFC A37).
-            Some(_) => cluster::by_name(
-                cluster,
-                DiscoveryType::LogicalDns,
-                LoadBalancing::RoundRobin,
-            ),
-            None => cluster::eds(cluster, LoadBalancing::RoundRobin),
-        };
         translated.add(
             ResourceType::Cluster,
             &cluster.name,
-            &message,
+            &cluster_message(cluster),
             Origin::Cluster(cluster.clone()),
         );
     }
@@ -81,6 +72,19 @@ pub(super) fn slow_lane(config: &Config, translated: &mut Translated) {
     }
     if any_left_out {
         add_left_out(translated);
+    }
+}
+
+/// gRPC refuses every algorithm but this, and names but as `LOGICAL_DNS`.
+fn cluster_message(cluster: &Cluster) -> cluster_v3::Cluster {
+    match &cluster.dns {
+        Some(dns) => cluster::named(
+            cluster,
+            dns,
+            DiscoveryType::LogicalDns,
+            LoadBalancing::RoundRobin,
+        ),
+        None => cluster::eds(cluster, LoadBalancing::RoundRobin),
     }
 }
 
@@ -155,7 +159,13 @@ fn of_cluster(cluster: &Cluster) -> Vec<verdict::Loss> {
             "gRPC opens connections by a timeout of its own",
         )
     });
-    let losses = balancing.into_iter().chain(timeout);
+    let names = cluster.dns.as_ref().map(|_| {
+        (
+            "/dns",
+            "gRPC uses one of the addresses at a time, and another when that fails",
+        )
+    });
+    let losses = balancing.into_iter().chain(timeout).chain(names);
     losses.map(verdict::Loss::from).collect()
 }
 
@@ -238,8 +248,8 @@ fn add_left_out(translated: &mut Translated) {
     let cluster = Cluster {
         name: LEFT_OUT.to_owned(),
         endpoints: None,
-        discovery: Some(crate::model::cluster::Discovery::Api),
         dns: None,
+        discovery: Some(crate::model::cluster::Discovery::Api),
         load_balancing: LoadBalancing::RoundRobin,
         connect_timeout: None,
     };

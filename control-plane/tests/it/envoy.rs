@@ -72,7 +72,6 @@ impl Rig {
             data_dir: folder.path().to_owned(),
             admin: ([127, 0, 0, 1], 0).into(),
             xds: ([127, 0, 0, 1], 0).into(),
-            new_streams_per_second: std::num::NonZeroU32::MIN.saturating_add(999),
             database: None,
             require_token: false,
             bootstrap_token: None,

@@ -37,6 +37,7 @@ impl Rig {
             data_dir: folder.path().to_owned(),
             admin: ([127, 0, 0, 1], 0).into(),
             xds: ([127, 0, 0, 1], 0).into(),
+            new_streams_per_second: std::num::NonZeroU32::MAX,
             database: None,
             require_token: true,
             bootstrap_token: Some(ROOT.to_owned()),

@@ -244,7 +244,7 @@ async fn look(control_plane: &ControlPlane, writes: &[Write]) -> Result<usize> {
                 .get(&format!("/v1/fleets/default/routes/{name}-{writer}"))
                 .await?;
             ensure!(
-                route["respond"]["body"] == number.to_string(),
+                route["respond"]["body"].as_str() == Some(number.to_string().as_str()),
                 "half of a write: {route}, the newest is {number}"
             );
         }

@@ -18,7 +18,7 @@ const PUT: &str = "/shop.Catalog/Put";
 const OLD: &str = "/shop.Old/Get";
 
 fn config(catalog: &str, upstreams: &[&Upstream; 2]) -> String {
-    let [first, second] = upstreams.map(|upstream| upstream.port());
+    let [first, second] = upstreams.map(Upstream::port);
     format!(
         "
 clusters:

@@ -29,7 +29,7 @@ const BETWEEN_EDITS: Duration = Duration::from_millis(170);
 /// 40 requests a second at each client.
 const BETWEEN_REQUESTS: Duration = Duration::from_millis(25);
 /// How long after the 2xx a client may still answer by the config before.
-const FOLLOWED_WITHIN: Duration = Duration::from_secs(1);
+const FOLLOWED_WITHIN: Duration = Duration::from_secs(3);
 /// Every so many edits nothing is edited until every client answers every probe by the newest config.
 const BETWEEN_PAUSES: usize = 40;
 const SETTLED_WITHIN: Duration = Duration::from_secs(20);

@@ -1,5 +1,6 @@
 use super::*;
 use envoy_types::pb::envoy::config::cluster::v3::Cluster as ClusterMessage;
+use envoy_types::pb::envoy::config::cluster::v3::cluster::ClusterDiscoveryType;
 use envoy_types::pb::envoy::config::route::v3::route_match::PathSpecifier;
 use prost::Message;
 
@@ -199,6 +200,21 @@ fn every_cluster_is_eds_in_turn_and_every_endpoint_has_a_locality_and_its_share(
         .get(ResourceType::ClusterLoadAssignment, "b")
         .unwrap();
     assert_eq!(given.body().as_endpoints().unwrap().endpoints.len(), 1);
+}
+
+#[test]
+fn a_name_is_looked_up_by_the_client_itself() {
+    let config = config("clusters: [{name: a, dns: {host: b.example, port: 1}}]");
+    let cluster: ClusterMessage = message(&config, ResourceType::Cluster, "a").unwrap();
+    assert_eq!(
+        cluster.cluster_discovery_type,
+        Some(ClusterDiscoveryType::Type(DiscoveryType::LogicalDns as i32))
+    );
+    let endpoints =
+        message::<ClusterLoadAssignment>(&config, ResourceType::ClusterLoadAssignment, "a");
+    assert!(endpoints.is_none());
+    let served = snapshot(&config, &FastLane::new(), ClientClass::Grpc, &[]);
+    assert!(served.is_ok(), "{served:?}");
 }
 
 #[test]

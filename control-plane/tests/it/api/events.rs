@@ -75,6 +75,8 @@ fn node(acked: Option<u64>, refused: Option<u64>, connected: bool) -> NodeStatus
         connected_at: Timestamp::from_micros(0),
         sent_revision: None,
         acked_revision: acked,
+        wanted_revision: None,
+        problems: Vec::new(),
         live_revision: None,
         staged_revision: None,
         refused: refused.map(|revision| Refusal {

@@ -21,6 +21,8 @@ fn node(id: &str, class: &str) -> NodeStatus {
         connected_at: Timestamp::from_micros(0),
         sent_revision: None,
         acked_revision: None,
+        wanted_revision: None,
+        problems: Vec::new(),
         live_revision: None,
         staged_revision: None,
         refused: None,

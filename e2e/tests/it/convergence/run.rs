@@ -246,7 +246,7 @@ impl<V: Client> Case<V> {
         let clusters = self.client.wire_set().set(ResourceType::Cluster).values();
         let names = clusters.filter_map(|cluster| match &cluster.body().as_cluster()?.discovery {
             Discovery::Eds(name) => Some(name.clone()),
-            Discovery::Static(_) => None,
+            Discovery::Static(_) | Discovery::Dns(_) => None,
         });
         names.collect()
     }
