@@ -48,6 +48,9 @@ pub mod ads;
 
 pub mod session;
 
+// A database as a file, and back.
+pub mod transfer;
+
 // The admin API.
 pub mod api;
 

@@ -7,6 +7,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use control_plane::app::App;
 use control_plane::cli;
 use control_plane::settings::{LogFormat, Settings};
+use control_plane::transfer;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -23,12 +24,15 @@ enum Command {
     /// Run a control plane.
     Serve(Settings),
     #[command(flatten)]
+    Transfer(transfer::Command),
+    #[command(flatten)]
     Client(cli::Command),
 }
 
 fn main() -> ExitCode {
     match CommandLine::try_parse().map(|line| line.command) {
         Ok(Command::Serve(settings)) => run(&settings),
+        Ok(Command::Transfer(command)) => carry(command),
         Ok(Command::Client(command)) => cli::run(command, &mut CommandLine::command()),
         Err(error) => cli::usage(&error),
     }
@@ -42,6 +46,21 @@ fn run(settings: &Settings) -> ExitCode {
     };
     match runtime.block_on(serve(settings)) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+/// Works on a database, and tells on stderr what was done: stdout may be the backup.
+fn carry(command: transfer::Command) -> ExitCode {
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error.into()),
+    };
+    match runtime.block_on(transfer::run(command)) {
+        Ok(done) => {
+            eprintln!("signalbox: {done}");
+            ExitCode::SUCCESS
+        }
         Err(error) => fail(&error),
     }
 }

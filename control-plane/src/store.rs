@@ -3,6 +3,7 @@
 //! Not here: what may be stored (`revision` decides), and when it is read again (the reconciler does).
 
 pub mod audit;
+pub mod backup;
 pub mod error;
 pub mod node_status;
 pub mod sql;

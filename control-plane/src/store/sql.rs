@@ -32,6 +32,12 @@ static POSTGRES: Migrator = sqlx::migrate!("../migrations/postgres");
 /// Rows that one statement writes; both databases take some 30,000 values in one.
 pub(super) const BATCH: usize = 200;
 
+/// The version of the tables that this program works with.
+pub(super) fn newest_migration() -> i64 {
+    let versions = SQLITE.iter().map(|migration| migration.version);
+    versions.max().unwrap_or(0)
+}
+
 /// The store.
 #[derive(Debug)]
 pub struct SqlStore {
