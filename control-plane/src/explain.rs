@@ -13,6 +13,7 @@ use xds::config::{Config as Compiled, ServedListener};
 use xds::explain::{Condition, Effect, NO_ROUTE_STATUS, Outcome, Share};
 use xds::matcher::RequestView;
 use xds::node::ClientClass;
+use xds::route_table::Lookup;
 use xds::snapshot::Snapshot;
 
 use crate::model::duration::Duration;
@@ -58,7 +59,7 @@ pub struct Explanation {
     pub outcome: Decision,
     /// The status of the answer, if the proxy gives it by itself.
     pub status: Option<u16>,
-    /// Why the proxy refuses to read the request at all.
+    /// Why the proxy refuses the request.
     pub refusal: Option<&'static str>,
     /// The request as it is matched.
     pub request: Option<CanonicalRequest>,
@@ -83,7 +84,7 @@ pub struct Explanation {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Decision {
-    /// It has no meaning that every server agrees on.
+    /// It has no meaning that every server agrees on, or asks to switch to a protocol that is not allowed.
     Refused,
     /// No virtual host answers for its host.
     NoHost,
@@ -151,6 +152,9 @@ pub enum ExplainError {
     Unservable,
 }
 
+/// What a request gets that asks for a protocol which nobody allows, as from Envoy.
+const UPGRADE_REFUSED_STATUS: u16 = 403;
+
 /// A head as routing sees it.
 struct View<'h>(&'h RequestHead);
 
@@ -217,10 +221,13 @@ fn listener<'c>(config: &'c Config, question: &Question) -> Result<&'c str, Expl
     }
 }
 
-/// Reads the request as the proxy does. The host takes the place of HTTP/2's `:authority`.
+/// Reads the request as the proxy does, whose clients speak HTTP/1.1.
 fn read(question: &Question) -> Result<RequestHead, &'static str> {
     let mut head = RequestHead::new();
-    head.begin(&question.method, Version::Http2)
+    head.begin(&question.method, Version::Http11)
+        .map_err(illegal)?;
+    head.fields_mut()
+        .push(b"host", question.host.as_bytes())
         .map_err(illegal)?;
     for (name, value) in &question.headers {
         let fields = head.fields_mut();
@@ -232,15 +239,9 @@ fn read(question: &Question) -> Result<RequestHead, &'static str> {
     if target.authority.is_some() {
         return Err(Refusal::TargetForm.code());
     }
-    let authority = Some(question.host.as_bytes());
-    canonical::read(
-        &mut head,
-        &Target {
-            authority,
-            ..target
-        },
-    )
-    .map_err(Refusal::code)?;
+    canonical::read(&mut head, &target).map_err(Refusal::code)?;
+    head.keep_upgrade().map_err(illegal)?;
+    head.fields_mut().remove_hop_by_hop();
     Ok(head)
 }
 
@@ -295,6 +296,11 @@ impl Explanation {
                     .get(&*winner.route)
                     .map(|route| Route::clone(route));
                 self.take(compiled, winner.effect);
+                if may_not_switch(listener, request) {
+                    self.answered(Decision::Refused, UPGRADE_REFUSED_STATUS);
+                    self.refusal = Some("upgrade_refused");
+                    self.clusters.clear();
+                }
             }
         }
     }
@@ -327,6 +333,14 @@ impl Explanation {
                 self.idle_timeout = duration(idle_timeout);
             }
         }
+    }
+}
+
+/// Whether the request asks to switch to a protocol that neither its route nor the listener allows.
+fn may_not_switch(listener: &ServedListener, request: &View<'_>) -> bool {
+    match (request.0.upgrade(), listener.routes.find(request)) {
+        (Some(protocol), Lookup::Found { route, .. }) => !listener.allows_upgrade(route, protocol),
+        _ => false,
     }
 }
 
@@ -376,11 +390,7 @@ impl RequestView for View<'_> {
     }
 
     fn header(&self, name: &str) -> Option<Cow<'_, [u8]>> {
-        if name == "host" {
-            return Some(self.0.authority().as_bytes().into());
-        }
-        let values: Vec<&[u8]> = self.0.fields().get_all(name).collect();
-        (!values.is_empty()).then(|| values.join(&b","[..]).into())
+        self.0.matched_field(name)
     }
 }
 
@@ -461,6 +471,10 @@ mod tests {
             (
                 r#"{"host": "x y", "path": "/"}"#,
                 (Decision::Refused, Some(400), Some("host_invalid")),
+            ),
+            (
+                r#"{"host": "x", "path": "/hello", "headers": {"connection": "upgrade", "upgrade": "other"}}"#,
+                (Decision::Refused, Some(403), Some("upgrade_refused")),
             ),
             (
                 r#"{"host": "x", "path": "/", "method": "CONNECT"}"#,

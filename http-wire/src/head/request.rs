@@ -2,6 +2,8 @@
 //! `begin` and `fields_mut` fill it, `canonical::read` gives it host, path and query; after that the same path and query
 //! are matched, authorised and forwarded.
 
+use std::borrow::Cow;
+
 use super::field_id::FieldId;
 use super::fields::{Fields, Invalid, Span};
 use crate::octets;
@@ -102,6 +104,27 @@ impl RequestHead {
     /// The fields.
     pub fn fields(&self) -> &Fields {
         &self.fields
+    }
+
+    /// What a route's condition on a field sees: its values joined by commas (RFC 9110 section 5.3); of `host` the
+    /// authority, and of `upgrade` what [`RequestHead::keep_upgrade`] found, since neither stands among the fields.
+    pub fn matched_field(&self, name: &str) -> Option<Cow<'_, [u8]>> {
+        match name {
+            "host" => return Some(self.authority().as_bytes().into()),
+            "upgrade" => return self.upgrade().map(Into::into),
+            _ => {}
+        }
+        let mut values = self.fields.get_all(name);
+        let first = values.next()?;
+        let Some(second) = values.next() else {
+            return Some(first.into());
+        };
+        let mut joined = [first, b",", second].concat();
+        for value in values {
+            joined.push(b',');
+            joined.extend_from_slice(value);
+        }
+        Some(joined.into())
     }
 
     /// The fields, to be changed.

@@ -101,23 +101,7 @@ impl RequestView for RoutingView<'_> {
     }
 
     fn header(&self, name: &str) -> Option<Cow<'_, [u8]>> {
-        match name {
-            "host" => return Some(self.0.authority().as_bytes().into()),
-            // No longer among the fields; Envoy's routes may ask for it, too.
-            "upgrade" => return self.0.upgrade().map(Into::into),
-            _ => {}
-        }
-        let mut values = self.0.fields().get_all(name);
-        let first = values.next()?;
-        let Some(second) = values.next() else {
-            return Some(first.into());
-        };
-        let mut joined = [first, b",", second].concat();
-        for value in values {
-            joined.push(b',');
-            joined.extend_from_slice(value);
-        }
-        Some(joined.into())
+        self.0.matched_field(name)
     }
 }
 
