@@ -1,5 +1,6 @@
-//! One client connection: HTTP/1.1 by hyper, timeouts, drain and what follows an upgrade by us. hyper has no idle timeout, starts its timeout for
-//! heads while a connection is idle, and knows nothing of a reader that stands still; the worker's wheel does.
+//! One client connection: HTTP/1.1 by hyper, timeouts, drain and what follows an upgrade by us. hyper has no idle timeout,
+//! starts its timeout for heads while a connection is idle, and knows nothing of a reader that stands still; the worker's
+//! wheel does.
 
 mod io;
 
