@@ -4,14 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Mutex;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use xds::node::ClientClass;
 use xds::snapshot::Snapshot;
 
 use crate::model::Config;
 use crate::snapshots::Snapshots;
+use crate::store::readings::Readings;
 use crate::store::{Fleet, Store, StoreError};
 use crate::translate::{self, FastLane};
 
@@ -23,8 +22,7 @@ const POLL: Duration = Duration::from_millis(500);
 pub struct Reconciler {
     store: Arc<dyn Store>,
     snapshots: Arc<Snapshots>,
-    /// When the last reading began. One reads at a time, so nothing older is published after something newer.
-    begun: Mutex<Option<Instant>>,
+    readings: Readings,
 }
 
 impl Reconciler {
@@ -33,7 +31,7 @@ impl Reconciler {
         Self {
             store,
             snapshots,
-            begun: Mutex::new(None),
+            readings: Readings::default(),
         }
     }
 
@@ -55,13 +53,7 @@ impl Reconciler {
     /// Brings what is served up to the store as it is now, or later. Whoever calls while another reading runs shares the
     /// next one, so a storm of callers costs two.
     pub async fn refresh(&self) -> Result<(), StoreError> {
-        let called = Instant::now();
-        let mut begun = self.begun.lock().await;
-        if begun.is_some_and(|begun| begun >= called) {
-            return Ok(());
-        }
-        *begun = Some(Instant::now());
-        self.reconcile().await
+        self.readings.share(self.reconcile()).await
     }
 
     async fn reconcile(&self) -> Result<(), StoreError> {

@@ -6,6 +6,7 @@ pub mod audit;
 pub mod backup;
 pub mod error;
 pub mod node_status;
+pub mod readings;
 pub mod sql;
 pub mod token;
 

@@ -10,14 +10,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Mutex, watch};
-use tokio::time::Instant;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::secret::{self, NoRandomness};
 use crate::access::{Fleets, Role, TokenKind};
 use crate::model::canonical::Hash;
 use crate::model::timestamp::Timestamp;
+use crate::store::readings::Readings;
 use crate::store::token::{NewToken, Token};
 use crate::store::{By, Store, StoreError};
 
@@ -35,8 +35,7 @@ const FILE: &str = "admin-token";
 pub struct Tokens {
     store: Arc<dyn Store>,
     table: watch::Sender<Table>,
-    /// When the last reading began.
-    begun: Mutex<Option<Instant>>,
+    readings: Readings,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -74,7 +73,7 @@ impl Tokens {
         Arc::new(Self {
             store,
             table: watch::Sender::default(),
-            begun: Mutex::new(None),
+            readings: Readings::default(),
         })
     }
 
@@ -99,12 +98,10 @@ impl Tokens {
     /// # Errors
     /// The store cannot be read.
     pub async fn refresh(&self) -> Result<(), StoreError> {
-        let called = Instant::now();
-        let mut begun = self.begun.lock().await;
-        if begun.is_some_and(|begun| begun >= called) {
-            return Ok(());
-        }
-        let now = Instant::now();
+        self.readings.share(self.read()).await
+    }
+
+    async fn read(&self) -> Result<(), StoreError> {
         // The counter first: a token that is made in between is read now, and once more next time.
         let seq = Some(self.store.token_seq().await?);
         if self.table.borrow().seq != seq {
@@ -115,7 +112,6 @@ impl Tokens {
                 by_hash: Arc::new(by_hash),
             });
         }
-        *begun = Some(now);
         Ok(())
     }
 
