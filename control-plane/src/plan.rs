@@ -127,8 +127,8 @@ pub fn plan(
     })
 }
 
-/// What a class of client does without.
-fn losses(config: &Config, class: ClientClass) -> Vec<Warning> {
+/// What a class of client does without; the first 1,000.
+pub fn losses(config: &Config, class: ClientClass) -> Vec<Warning> {
     let losses = translate::warnings(config, class).into_iter();
     losses
         .take(WARNINGS_MAX)

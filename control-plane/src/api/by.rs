@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use crate::access::Actor;
+use crate::model::canonical::Hash;
 use crate::store::By;
 
 tokio::task_local! {
@@ -18,6 +19,8 @@ pub(super) struct RequestId(pub(super) String);
 #[derive(Debug)]
 pub(super) struct Asked {
     pub(super) actor: Actor,
+    /// The hash of the secret by which they were known, if they needed one.
+    pub(super) secret: Option<Hash>,
     pub(super) request_id: String,
 }
 

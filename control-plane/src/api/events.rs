@@ -45,7 +45,8 @@ pub(super) struct EventsOf {
 ///
 /// A stream that does not end. The `event` field is the kind, `data` the event. With `Last-Event-ID` the revisions that
 /// were committed meanwhile come first; those of the last seconds before it may come twice. A listener that is too slow
-/// gets an event `lost` with the number of events that it has missed.
+/// gets an event `lost` with the number of events that it has missed. The stream ends when the token does that it was asked
+/// for with.
 #[utoipa::path(get, path = "/v1/events", operation_id = "stream_events", tag = "events",
     params(EventsOf, ("Last-Event-ID" = Option<String>, Header, description = "The id of the last event that was received")),
     responses(
@@ -58,7 +59,8 @@ pub(super) async fn get(
     Query(wanted): Query<EventsOf>,
     headers: HeaderMap,
 ) -> Result {
-    let visible = by::current().actor.fleets.clone();
+    let asked = by::current();
+    let (visible, let_in) = (asked.actor.fleets.clone(), state.access.ended(asked.secret));
     let fleets = fleets(&state, wanted.fleet.as_deref(), &visible).await?;
     // First listen, then look back: what happens in between comes twice rather than never.
     let live = BroadcastStream::new(feed.subscribe().await?);
@@ -75,7 +77,9 @@ pub(super) async fn get(
     });
     let missed = missed.into_iter().map(|event| write(&event));
     let events = stream::iter(missed).chain(live).map(Ok::<_, Infallible>);
-    let events = events.take_until(state.shutdown.clone().cancelled_owned());
+    let events = events
+        .take_until(state.shutdown.clone().cancelled_owned())
+        .take_until(Box::pin(let_in));
     let keep_alive = KeepAlive::new().interval(HEARTBEAT);
     Ok(Sse::new(events).keep_alive(keep_alive).into_response())
 }

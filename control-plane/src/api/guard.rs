@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use http::uri::Authority;
 
 use crate::access::{Actor, Object, Role, TokenKind, Verdict, secret};
+use crate::model::canonical::Hash;
 use crate::store::Store;
 use crate::tokens::Tokens;
 
@@ -56,6 +57,20 @@ impl Access {
     }
 }
 
+impl Access {
+    /// Ends when the secret by which a request was let in is no longer good; never, if it needed none. For answers that go
+    /// on for longer than the question.
+    pub(super) fn ended(&self, secret: Option<Hash>) -> impl Future<Output = ()> + Send + use<> {
+        let tokens = self.tokens.clone();
+        async move {
+            match secret {
+                Some(secret) => tokens.ended(&secret).await,
+                None => std::future::pending().await,
+            }
+        }
+    }
+}
+
 /// What a request needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Needs<'a> {
@@ -83,25 +98,30 @@ pub(super) async fn guard(
     if needs == Needs::Nothing {
         return next.run(Request::from_parts(parts, body)).await;
     }
-    let actor = match admit(&state.access, &parts, needs).await {
-        Ok(actor) => actor,
+    let (actor, secret) = match admit(&state.access, &parts, needs).await {
+        Ok(admitted) => admitted,
         Err(problem) => return refuse(problem, &parts),
     };
     let request_id = parts.extensions.get::<RequestId>();
     let request_id = request_id.map(|id| id.0.clone()).unwrap_or_default();
     let handling = next.run(Request::from_parts(parts, body));
-    by::scope(Asked { actor, request_id }, handling).await
+    let asked = Asked {
+        actor,
+        secret,
+        request_id,
+    };
+    by::scope(asked, handling).await
 }
 
 /// Who asks, if they may.
-async fn admit(access: &Access, parts: &Parts, needs: Needs<'_>) -> Result<Actor> {
-    let actor = identify(access, parts).await?;
+async fn admit(access: &Access, parts: &Parts, needs: Needs<'_>) -> Result<(Actor, Option<Hash>)> {
+    let (actor, secret) = identify(access, parts).await?;
     let verdict = match needs {
         Needs::Nothing => Verdict::Granted,
         Needs::Role(role, object) => actor.may(role, object),
     };
     match (verdict, needs) {
-        (Verdict::Granted, _) => Ok(actor),
+        (Verdict::Granted, _) => Ok((actor, secret)),
         (Verdict::Hidden, Needs::Role(_, Object::Fleet(fleet))) => Err(Problem::no_fleet(fleet)),
         (_, Needs::Role(role, Object::Everything)) => {
             let detail = format!(
@@ -118,14 +138,15 @@ async fn admit(access: &Access, parts: &Parts, needs: Needs<'_>) -> Result<Actor
     }
 }
 
-async fn identify(access: &Access, parts: &Parts) -> Result<Actor> {
+/// Who asks, and the hash of the secret that says so.
+async fn identify(access: &Access, parts: &Parts) -> Result<(Actor, Option<Hash>)> {
     let Some(field) = parts.headers.get(header::AUTHORIZATION) else {
         if access.required {
             let detail = "send a token: `Authorization: Bearer …`";
             return Err(Problem::new(Kind::Unauthenticated, detail));
         }
         check_local(access, parts)?;
-        return Ok(Actor::local());
+        return Ok((Actor::local(), None));
     };
     let secret = field.to_str().ok().and_then(secret::of_authorization);
     let token = match secret {
@@ -133,7 +154,7 @@ async fn identify(access: &Access, parts: &Parts) -> Result<Actor> {
         None => None,
     };
     match token {
-        Some(token) if token.kind == TokenKind::Api => Ok(token.actor()),
+        Some(token) if token.kind == TokenKind::Api => Ok((token.actor(), Some(token.hash))),
         Some(_) => {
             let detail = "a join token is for proxies; the API takes tokens of kind `api`";
             Err(Problem::new(Kind::Forbidden, detail))

@@ -57,9 +57,7 @@ pub(super) async fn get(
     Query(Nothing {}): Query<Nothing>,
 ) -> Result {
     let node = nodes::known(&state, &fleet, &id).await?;
-    let mut classes = ClientClass::ALL.into_iter();
-    let class = classes.find(|class| class.as_str() == node.class);
-    let class = class.ok_or_else(|| Problem::bare(Kind::Internal))?;
+    let class = nodes::class(&node).ok_or_else(|| Problem::bare(Kind::Internal))?;
     let served = served(&state, &fleet, class)?;
     let revision = served.revision();
     let config = NodeConfig {

@@ -1,7 +1,11 @@
 //! `/v1/fleets/{fleet}/nodes[/{id}]`: who is connected, on whichever control plane, and how far each of them is.
 
 use axum::extract::{Query, State};
+use serde::Serialize;
+use utoipa::ToSchema;
+use xds::node::ClientClass;
 
+use crate::plan::{self, Warning};
 use crate::store::node_status::NodeStatus;
 
 use super::ApiState;
@@ -11,6 +15,15 @@ use super::query::{Nothing, Page, PathOf, json_at};
 
 /// So many nodes are read in one statement.
 const READ_AT_ONCE: u32 = 1_001;
+
+/// A node, and what it does without.
+#[derive(Debug, Serialize, ToSchema)]
+struct Node {
+    #[serde(flatten)]
+    status: NodeStatus,
+    /// What clients of its class cannot have of the fleet's newest revision.
+    warnings: Vec<Warning>,
+}
 
 /// List the nodes
 #[utoipa::path(get, path = "/v1/fleets/{fleet}/nodes", operation_id = "list_nodes", tag = "nodes",
@@ -51,7 +64,7 @@ pub(super) async fn list(
 #[utoipa::path(get, path = "/v1/fleets/{fleet}/nodes/{id}", operation_id = "get_node", tag = "nodes",
     params(("fleet" = String, Path, description = "The fleet"), ("id" = String, Path, description = "Its id")),
     responses(
-    (status = 200, description = "The node", body = NodeStatus),
+    (status = 200, description = "The node", body = Node),
     (status = "default", description = "A problem", body = ProblemDocument, content_type = "application/problem+json")
 ))]
 pub(super) async fn get(
@@ -60,7 +73,18 @@ pub(super) async fn get(
     Query(Nothing {}): Query<Nothing>,
 ) -> Result {
     let head = state.store.fleet(&fleet).await?.head;
-    Ok(json_at(head, known(&state, &fleet, &id).await?))
+    let status = known(&state, &fleet, &id).await?;
+    let warnings = match class(&status) {
+        Some(class) => plan::losses(&*state.store.config_at(&fleet, head).await?, class),
+        None => Vec::new(),
+    };
+    Ok(json_at(head, Node { status, warnings }))
+}
+
+/// The class of a node; `None` if another version of this program has seen it last, and knew others.
+pub(super) fn class(node: &NodeStatus) -> Option<ClientClass> {
+    let mut classes = ClientClass::ALL.into_iter();
+    classes.find(|class| class.as_str() == node.class)
 }
 
 /// A node that has connected at some time.

@@ -1,5 +1,6 @@
 //! Who may do what, over HTTP: tokens, roles, fleets that others may not see, and the audit trail.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use control_plane::access::{Fleets, Role, TokenKind, secret};
@@ -7,7 +8,9 @@ use control_plane::api::Access;
 use control_plane::store::By;
 use control_plane::store::token::NewToken;
 use control_plane::tokens::Tokens;
+use futures_util::StreamExt as _;
 use serde_json::{Value, json};
+use tower::ServiceExt as _;
 
 use super::{Answer, Api, CONFIG, SHOP};
 
@@ -16,7 +19,15 @@ const ROOT: &str = "the-secret-of-the-first-admin-token";
 impl Api {
     /// One that asks for tokens; the secret of an admin is `ROOT`.
     async fn asking() -> Self {
-        let api = Self::with_access(|store| Access::by_token(Tokens::new(store))).await;
+        Self::asking_with_tokens().await.0
+    }
+
+    /// The same, with its tokens, which nobody follows yet.
+    async fn asking_with_tokens() -> (Self, Arc<Tokens>) {
+        let mut tokens = None;
+        let api =
+            Self::with_access(|store| Access::by_token(tokens.insert(Tokens::new(store)).clone()))
+                .await;
         let root = NewToken {
             name: "root".to_owned(),
             kind: TokenKind::Api,
@@ -30,7 +41,7 @@ impl Api {
             request_id: "",
         };
         api.store.create_token(&root, by).await.unwrap();
-        api
+        (api, tokens.unwrap())
     }
 
     async fn with(&self, secret: &str, method: &str, path: &str, body: &Value) -> Answer {
@@ -150,33 +161,18 @@ async fn a_token_that_was_revoked_or_has_expired_opens_nothing() {
 
 #[tokio::test]
 async fn a_revoked_token_is_refused_within_a_second_by_a_replica_that_knew_it() {
-    let tokens = std::sync::Arc::new(std::sync::Mutex::new(None));
-    let keep = tokens.clone();
-    let api = Api::with_access(|store| {
-        let tokens = Tokens::new(store);
-        *keep.lock().unwrap() = Some(tokens.clone());
-        Access::by_token(tokens)
-    })
-    .await;
-    let held = tokens.lock().unwrap().take().unwrap();
-    let running = tokio::spawn(held.run(api.shutdown.clone()));
+    let (api, tokens) = Api::asking_with_tokens().await;
+    let running = tokio::spawn(tokens.run(api.shutdown.clone()));
+    let (secret, id) = api.token(&json!({"name": "a", "role": "reader"})).await;
+    api.read(&secret, "/v1/fleets").await.expect(200);
+    // As another replica does it: past this one's API.
     let by = By {
         actor: "test",
         request_id: "",
     };
-    let token = NewToken {
-        name: "a".to_owned(),
-        kind: TokenKind::Api,
-        role: Role::Reader,
-        fleets: Fleets::All,
-        hash: secret::hash(ROOT),
-        lasts_us: None,
-    };
-    let token = api.store.create_token(&token, by).await.unwrap();
-    api.read(ROOT, "/v1/fleets").await.expect(200);
-    api.store.revoke_token(&token.id, by).await.unwrap();
+    api.store.revoke_token(&id, by).await.unwrap();
     let refused = async {
-        while api.read(ROOT, "/v1/fleets").await.status != 401 {
+        while api.read(&secret, "/v1/fleets").await.status != 401 {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
@@ -454,4 +450,65 @@ async fn the_audit_trail_says_who_did_what_from_the_newest() {
     api.read(ROOT, "/v1/audit?page_token=x")
         .await
         .problem(400, "bad-request");
+}
+
+#[tokio::test]
+async fn a_reader_may_ask_where_a_request_goes() {
+    let api = Api::asking().await;
+    api.create(
+        ROOT,
+        "PUT",
+        "/v1/fleets/default/config",
+        &json!({"listeners": [{"name": "web", "address": "0.0.0.0", "port": 80}]}),
+    )
+    .await
+    .expect(200);
+    let (reader, _) = api.token(&json!({"name": "r", "role": "reader"})).await;
+    let question = json!({"host": "x", "path": "/"});
+    let path = "/v1/fleets/default:explain";
+    let told = api.with(&reader, "POST", path, &question).await;
+    told.expect(200);
+}
+
+#[tokio::test]
+async fn a_stream_of_events_keeps_to_the_fleets_of_its_token_and_ends_with_it() {
+    let (api, tokens) = Api::asking_with_tokens().await;
+    let running = tokio::spawn(tokens.run(api.shutdown.clone()));
+    let asked = json!({"name": "e", "role": "reader", "fleets": ["default"]});
+    let fleet = "/v1/fleets/edge";
+    api.create(ROOT, "PUT", fleet, &json!({})).await.expect(201);
+    let (secret, id) = api.token(&asked).await;
+    api.read(&secret, "/v1/events?fleet=edge")
+        .await
+        .problem(404, "not-found");
+    let request =
+        http::Request::get("/v1/events").header("authorization", format!("Bearer {secret}"));
+    let response = api.router.clone();
+    let response = response
+        .oneshot(request.body(axum::body::Body::empty()).unwrap())
+        .await
+        .unwrap();
+    assert_eq!(response.status(), 200);
+    let cluster = json!({"discovery": "api"});
+    for fleet in ["edge", "default"] {
+        let path = format!("/v1/fleets/{fleet}/clusters/of-{fleet}");
+        api.create(ROOT, "PUT", &path, &cluster).await.expect(201);
+    }
+    let mut stream = response.into_body().into_data_stream();
+    let soon = Duration::from_secs(20);
+    let first = tokio::time::timeout(soon, stream.next()).await.unwrap();
+    let first = String::from_utf8(first.unwrap().unwrap().to_vec()).unwrap();
+    assert!(first.contains("\"fleet\":\"default\""), "{first}");
+    api.with(ROOT, "DELETE", &format!("/v1/tokens/{id}"), &Value::Null)
+        .await;
+    let mut rest = Vec::new();
+    let ended = async {
+        while let Some(chunk) = stream.next().await {
+            rest.extend_from_slice(&chunk.unwrap());
+        }
+    };
+    tokio::time::timeout(soon, ended).await.unwrap();
+    assert!(!String::from_utf8(rest).unwrap().contains("edge"));
+    api.shutdown.cancel();
+    running.await.unwrap();
 }

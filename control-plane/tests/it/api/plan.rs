@@ -36,6 +36,28 @@ fn class<'p>(plan: &'p Value, name: &str) -> &'p Value {
 }
 
 #[tokio::test]
+async fn what_a_class_does_without_is_told_in_the_plan_and_at_its_nodes() {
+    let api = Api::new().await;
+    let nodes = [node("program", "grpc"), node("proxy", "envoy")];
+    api.store.write_nodes("r1", &nodes).await.unwrap();
+    let document =
+        json!({"routes": [{"name": "hello", "hosts": ["h"], "respond": {"status": 200}}]});
+    let planned = api
+        .put(&format!("{CONFIG}?dry_run=true"), &[], &document)
+        .await;
+    let planned = planned.expect(200).json();
+    api.put(CONFIG, &[], &document).await.expect(200);
+    let at = async |node: &str| {
+        let path = format!("/v1/fleets/default/nodes/{node}");
+        api.get(&path).await.expect(200).json()["warnings"].clone()
+    };
+    let warnings = at("program").await;
+    assert_eq!(warnings[0]["resource"], "routes/hello");
+    assert_eq!(class(&planned, "grpc")["warnings"], warnings);
+    assert_eq!(at("proxy").await, json!([]));
+}
+
+#[tokio::test]
 async fn a_dry_run_tells_what_a_write_would_do_and_stores_nothing() {
     let api = Api::with_shop().await;
     api.store.heartbeat("r1").await.unwrap();
