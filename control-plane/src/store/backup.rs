@@ -6,127 +6,24 @@
 //! The first line names the format and the version of the tables, each further one a row, the last one their number: a
 //! backup that was cut off is known by its missing end. It holds the hashes of tokens, never a token.
 
+mod tables;
+
 use std::io::{self, BufRead, Write};
 
-use base64::prelude::{BASE64_STANDARD, Engine as _};
 use futures_util::TryStreamExt as _;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use sqlx::any::{AnyArguments, AnyRow};
-use sqlx::query::Query;
-use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, Row as _};
+use sqlx::{AnyConnection, AnyPool, AssertSqlSafe};
 
 use super::database::{Database, connect, sqlite_url};
 use super::dialect::Dialect;
 use super::error::OpenError;
 use super::sql::{SqlStore, newest_migration};
 
+use self::tables::TABLES;
+
 /// The version of the format.
 const FORMAT: u32 = 1;
-
-/// A table, and its columns with their types; the first `key` of them order its rows.
-struct Table {
-    name: &'static str,
-    key: usize,
-    columns: &'static [(&'static str, Type)],
-}
-
-#[derive(Clone, Copy)]
-enum Type {
-    Text,
-    Number,
-    Bytes,
-}
-
-use Type::{Bytes, Number, Text};
-
-/// What is kept, in an order in which each row finds the rows that it refers to.
-const TABLES: [Table; 7] = [
-    Table {
-        name: "fleet",
-        key: 1,
-        columns: &[
-            ("name", Text),
-            ("head", Number),
-            ("change_seq", Number),
-            ("created_at", Number),
-            ("settings", Bytes),
-            ("deleted_at", Number),
-        ],
-    },
-    Table {
-        name: "revision",
-        key: 2,
-        columns: &[
-            ("fleet", Text),
-            ("number", Number),
-            ("hash", Bytes),
-            ("author", Text),
-            ("message", Text),
-            ("created_at", Number),
-        ],
-    },
-    Table {
-        name: "resource",
-        key: 4,
-        columns: &[
-            ("fleet", Text),
-            ("kind", Text),
-            ("name", Text),
-            ("from_revision", Number),
-            ("to_revision", Number),
-            ("body", Bytes),
-            ("hash", Bytes),
-        ],
-    },
-    Table {
-        name: "endpoints",
-        key: 2,
-        columns: &[
-            ("fleet", Text),
-            ("cluster", Text),
-            ("body", Bytes),
-            ("hash", Bytes),
-            ("updated_at", Number),
-        ],
-    },
-    Table {
-        name: "token",
-        key: 1,
-        columns: &[
-            ("id", Text),
-            ("name", Text),
-            ("kind", Text),
-            ("role", Text),
-            ("fleets", Bytes),
-            ("hash", Bytes),
-            ("created_at", Number),
-            ("created_by", Text),
-            ("expires_at", Number),
-            ("revoked_at", Number),
-        ],
-    },
-    Table {
-        name: "audit",
-        key: 1,
-        columns: &[
-            ("id", Text),
-            ("at", Number),
-            ("actor", Text),
-            ("action", Text),
-            ("fleet", Text),
-            ("object", Text),
-            ("revision", Number),
-            ("request_id", Text),
-            ("detail", Bytes),
-        ],
-    },
-    Table {
-        name: "counter",
-        key: 1,
-        columns: &[("name", Text), ("value", Number)],
-    },
-];
 
 /// Why there is no backup, or nothing was restored.
 #[derive(Debug, thiserror::Error)]
@@ -331,111 +228,4 @@ async fn version(connection: &mut AnyConnection) -> Result<i64, BackupError> {
 fn write(out: &mut impl Write, line: &Line) -> Result<(), BackupError> {
     serde_json::to_writer(&mut *out, line).map_err(io::Error::from)?;
     Ok(out.write_all(b"\n")?)
-}
-
-impl Table {
-    fn names(&self) -> Vec<&'static str> {
-        self.columns.iter().map(|(name, _)| *name).collect()
-    }
-
-    fn select(&self) -> String {
-        let names = self.names();
-        let (all, key) = (names.join(", "), names[..self.key].join(", "));
-        format!("SELECT {all} FROM {} ORDER BY {key}", self.name)
-    }
-
-    fn read(&self, row: &AnyRow) -> Result<Map<String, Value>, sqlx::Error> {
-        let mut read = Map::new();
-        for (index, (name, ty)) in self.columns.iter().enumerate() {
-            let value = match ty {
-                Text => row.try_get::<Option<String>, _>(index)?.map(Value::from),
-                Number => row.try_get::<Option<i64>, _>(index)?.map(Value::from),
-                Bytes => {
-                    let bytes = row.try_get::<Option<Vec<u8>>, _>(index)?;
-                    bytes.map(|bytes| BASE64_STANDARD.encode(bytes).into())
-                }
-            };
-            if let Some(value) = value {
-                read.insert((*name).to_owned(), value);
-            }
-        }
-        Ok(read)
-    }
-
-    fn insert(
-        &self,
-        row: &Map<String, Value>,
-    ) -> Result<Query<'static, Any, AnyArguments>, String> {
-        let names = self.names();
-        if let Some(unknown) = row.keys().find(|name| !names.contains(&name.as_str())) {
-            return Err(format!("{} has no column {unknown:?}", self.name));
-        }
-        let values: Vec<_> = (1..=names.len()).map(|place| format!("${place}")).collect();
-        let statement = format!(
-            "INSERT INTO {} ({}) VALUES ({})",
-            self.name,
-            names.join(", "),
-            values.join(", ")
-        );
-        let mut query = sqlx::query(AssertSqlSafe(statement));
-        for (name, ty) in self.columns {
-            let value = row.get(*name);
-            let wrong = || format!("{}.{name} is of the wrong type", self.name);
-            query = match ty {
-                Text => query.bind(
-                    value
-                        .map(|value| value.as_str().ok_or_else(wrong))
-                        .transpose()?
-                        .map(str::to_owned),
-                ),
-                Number => query.bind(
-                    value
-                        .map(|value| value.as_i64().ok_or_else(wrong))
-                        .transpose()?,
-                ),
-                Bytes => {
-                    let text = value
-                        .map(|value| value.as_str().ok_or_else(wrong))
-                        .transpose()?;
-                    let bytes = text.map(|text| BASE64_STANDARD.decode(text)).transpose();
-                    query.bind(bytes.map_err(|_| wrong())?)
-                }
-            };
-        }
-        Ok(query)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// What running processes say of themselves and their nodes.
-    const NOT_KEPT: [&str; 3] = ["lease", "node", "replica"];
-
-    #[tokio::test]
-    async fn every_table_is_kept_with_every_column() {
-        let folder = tempfile::tempdir().unwrap();
-        let database = Database::Sqlite(folder.path().join("signalbox.db"));
-        let store = SqlStore::open(&database).await.unwrap();
-        let tables: Vec<String> = sqlx::query_scalar(
-            "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%' AND name NOT LIKE '_sqlx%'",
-        )
-        .fetch_all(&store.writer)
-        .await
-        .unwrap();
-        for table in tables {
-            let kept = TABLES.iter().find(|kept| kept.name == table);
-            let columns: Vec<String> =
-                sqlx::query_scalar("SELECT name FROM pragma_table_info($1) ORDER BY cid")
-                    .bind(&table)
-                    .fetch_all(&store.writer)
-                    .await
-                    .unwrap();
-            match kept {
-                Some(kept) => assert_eq!(kept.names(), columns, "{table}"),
-                None => assert!(NOT_KEPT.contains(&table.as_str()), "{table}"),
-            }
-        }
-    }
 }
