@@ -18,9 +18,10 @@ pub mod version;
 pub mod problem;
 
 // What a request is asked for, and the index that answers.
-pub mod matcher;
 pub mod prefix_tree;
 pub mod regex_set;
+
+pub mod matcher;
 pub mod route;
 pub mod route_index;
 
