@@ -16,7 +16,7 @@ use e2e::wait;
 use futures_util::future::try_join_all;
 use tokio::time::timeout;
 
-use crate::fleet::{Fleet, endpoints};
+use crate::fleet::{Fleet, endpoints, hello_route};
 
 const WRITES: usize = 1_000;
 const WRITERS: usize = 4;
@@ -88,7 +88,10 @@ routes: [{{name: served, forward: {{cluster: served}}, match: {{path: {{prefix: 
     let writes: Vec<Write> = writes.into_iter().flatten().collect();
     let left = look(&control_plane, &writes).await?;
 
-    // A fleet that served through all of it also follows the last write.
+    // Who served through all of it also follows the next write.
+    let hello = hello_route("the end").to_string();
+    control_plane.apply(&format!("routes: [{hello}]")).await?;
+    fleet.wait_for_hello(0, "the end", BACK_WITHIN).await?;
     ended.store(true, Ordering::Relaxed);
     let requests = traffic.await??;
     let acknowledged = count(&writes, |outcome| {
