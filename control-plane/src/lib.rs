@@ -22,6 +22,9 @@ pub mod translate;
 // Who may do what.
 pub mod access;
 
+// How a fleet moves from one revision to another.
+pub mod rollout;
+
 // What may be stored, what it would change, and where it is stored.
 pub mod revision;
 

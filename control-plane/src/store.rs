@@ -7,6 +7,7 @@ pub mod backup;
 pub mod error;
 pub mod node_status;
 pub mod readings;
+pub mod rollout;
 pub mod sql;
 pub mod token;
 
@@ -19,6 +20,7 @@ mod listen;
 mod lock;
 mod nodes;
 mod revisions;
+mod rollouts;
 mod tokens;
 
 use std::collections::{BTreeMap, HashMap};
@@ -33,23 +35,33 @@ use utoipa::ToSchema;
 
 use crate::model::canonical::Hash;
 use crate::model::timestamp::Timestamp;
-use crate::model::{Config, Endpoints};
+use crate::model::{Config, Endpoints, is_default};
 use crate::plan::NodeCount;
 use crate::revision::Validated;
+use crate::rollout::Rollout;
+use crate::rollout::observed::Refused;
+use crate::rollout::strategy::{RolloutSettings, Strategy};
 use crate::translate::FastLane;
 
 use self::audit::{AuditQuery, AuditRow};
 pub use self::error::{Result, StoreError};
 use self::node_status::NodeStatus;
+use self::rollout::{NewRollout, Step, StoredEvent, TrafficRow};
 use self::token::{NewToken, Token};
 
 /// A set of proxies that serve the same config.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Fleet {
     /// Its name.
     pub name: String,
     /// Its newest revision; 0 before the first.
     pub head: u64,
+    /// The revision that all its nodes are to serve while no rollout runs.
+    pub stable: u64,
+    /// Grows with every change of what any node is to serve.
+    pub assignment: u64,
+    /// The rollout that was rolled back, until somebody reverts or begins one by hand: commits begin none meanwhile.
+    pub held: Option<String>,
     /// Grows with every change that a client of the fleet can see.
     pub change_seq: u64,
     /// When it was created.
@@ -59,7 +71,7 @@ pub struct Fleet {
 }
 
 /// What operators say of a fleet.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FleetSettings {
     /// A sentence for people.
@@ -68,6 +80,12 @@ pub struct FleetSettings {
     /// Words to find it by.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
+    /// What it does with commits.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub rollout: RolloutSettings,
+    /// Strategies by name; one that is built in can be replaced.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub strategies: BTreeMap<String, Strategy>,
 }
 
 /// Who writes: every write leaves an audit row with it, in its own transaction.
@@ -107,6 +125,8 @@ pub struct Commit<'a> {
     pub message: &'a str,
     /// The content.
     pub config: &'a Validated,
+    /// Somebody has looked at why the fleet is held: it no longer is.
+    pub release: bool,
 }
 
 /// A state that was read some time ago.
@@ -234,6 +254,46 @@ pub trait Store: fmt::Debug + Send + Sync {
 
     /// Gives a lease back, if `holder` has it.
     async fn release_lease(&self, name: &str, holder: &str) -> Result<()>;
+
+    /// Rollouts that have not ended; at most one a fleet.
+    async fn active_rollouts(&self) -> Result<Vec<Rollout>>;
+
+    /// One rollout.
+    async fn rollout(&self, fleet: &str, id: &str) -> Result<Rollout>;
+
+    /// Rollouts of a fleet from the newest, those older than the rollout `before` if it is given, `limit` at most.
+    async fn rollouts(&self, fleet: &str, before: Option<&str>, limit: u32)
+    -> Result<Vec<Rollout>>;
+
+    /// What happened in a rollout, from the oldest, events above `after`, `limit` at most.
+    async fn rollout_events(&self, id: &str, after: u64, limit: u32) -> Result<Vec<StoredEvent>>;
+
+    /// Begins a rollout, if none is active, or the one that is may be superseded.
+    async fn start_rollout(&self, new: NewRollout<'_>) -> Result<Rollout>;
+
+    /// Changes a rollout, if its row is still the one that the change was made from; else [`StoreError::Moved`].
+    async fn step_rollout(&self, step: Step<'_>) -> Result<Rollout>;
+
+    /// Notes that a node refused a revision: if an active rollout goes there, its row moves, so that whatever was decided
+    /// without knowing of this fails. The refusal counts once a node. The rollout's id and row version, if there is one.
+    async fn refuse_rollout(
+        &self,
+        fleet: &str,
+        revision: u64,
+        refused: &Refused,
+    ) -> Result<Option<(String, u64)>>;
+
+    /// Refusals of a rollout's new revision, from the first.
+    async fn rollout_refusals(&self, id: &str) -> Result<Vec<Refused>>;
+
+    /// Adds what a replica's nodes report of requests; what is older than an hour goes.
+    async fn write_traffic(&self, replica: &str, rows: &[TrafficRow]) -> Result<()>;
+
+    /// What was reported of a fleet's requests since then, by all replicas, from the oldest.
+    async fn traffic(&self, fleet: &str, since: Timestamp) -> Result<Vec<TrafficRow>>;
+
+    /// What the database's clock says.
+    async fn clock(&self) -> Result<Timestamp>;
 
     /// Changes when something may have changed: after every write here, and when another replica says so. A hint;
     /// [`Fleet::change_seq`] is the truth.

@@ -116,6 +116,7 @@ pub(super) async fn write(
             by: asked.by(),
             message,
             config: &validated,
+            release: false,
         };
         match state.store.commit(commit).await {
             Ok(revision) => {

@@ -162,6 +162,9 @@ fn fleet((name, head, change_seq, created_at, settings): Row) -> Result<Fleet> {
         settings: read_settings(&name, settings.as_deref())?,
         name,
         head: unsigned(head),
+        stable: unsigned(head),
+        assignment: unsigned(head),
+        held: None,
         change_seq: unsigned(change_seq),
         created_at: Timestamp::from_micros(created_at),
     })

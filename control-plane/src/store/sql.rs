@@ -19,11 +19,14 @@ use super::dialect::Dialect;
 use super::error::{OpenError, Result, StoreError};
 use super::lock::FileLock;
 use super::node_status::NodeStatus;
+use super::rollout::{NewRollout, Step, StoredEvent, TrafficRow};
 use super::token::{NewToken, Token};
 use super::{By, Commit, Expected, Fleet, FleetSettings, Remembered, Revision, Store, listen};
 use crate::model::timestamp::Timestamp;
 use crate::model::{Config, Endpoints};
 use crate::plan::NodeCount;
+use crate::rollout::Rollout;
+use crate::rollout::observed::Refused;
 use crate::translate::FastLane;
 
 static SQLITE: Migrator = sqlx::migrate!("../migrations/sqlite");
@@ -339,6 +342,66 @@ impl Store for SqlStore {
 
     async fn release_lease(&self, name: &str, holder: &str) -> Result<()> {
         self.drop_lease(name, holder).await
+    }
+
+    async fn active_rollouts(&self) -> Result<Vec<Rollout>> {
+        Ok(Vec::new())
+    }
+
+    async fn rollout(&self, fleet: &str, _id: &str) -> Result<Rollout> {
+        Err(StoreError::NoSuchFleet(fleet.to_owned()))
+    }
+
+    async fn rollouts(
+        &self,
+        _fleet: &str,
+        _before: Option<&str>,
+        _limit: u32,
+    ) -> Result<Vec<Rollout>> {
+        Ok(Vec::new())
+    }
+
+    async fn rollout_events(
+        &self,
+        _id: &str,
+        _after: u64,
+        _limit: u32,
+    ) -> Result<Vec<StoredEvent>> {
+        Ok(Vec::new())
+    }
+
+    async fn start_rollout(&self, _new: NewRollout<'_>) -> Result<Rollout> {
+        Err(StoreError::Moved)
+    }
+
+    async fn step_rollout(&self, _step: Step<'_>) -> Result<Rollout> {
+        Err(StoreError::Moved)
+    }
+
+    async fn refuse_rollout(
+        &self,
+        _fleet: &str,
+        _revision: u64,
+        _refused: &Refused,
+    ) -> Result<Option<(String, u64)>> {
+        Ok(None)
+    }
+
+    async fn rollout_refusals(&self, _id: &str) -> Result<Vec<Refused>> {
+        Ok(Vec::new())
+    }
+
+    async fn write_traffic(&self, _replica: &str, _rows: &[TrafficRow]) -> Result<()> {
+        Ok(())
+    }
+
+    async fn traffic(&self, _fleet: &str, _since: Timestamp) -> Result<Vec<TrafficRow>> {
+        Ok(Vec::new())
+    }
+
+    async fn clock(&self) -> Result<Timestamp> {
+        let mut connection = self.reader.acquire().await?;
+        self.now(&mut connection).await
     }
 
     fn hints(&self) -> watch::Receiver<u64> {

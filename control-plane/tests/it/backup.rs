@@ -32,6 +32,7 @@ async fn fill(database: &Database) {
             by: BY,
             message: "ünïcode, \"quotes\"\nand lines",
             config: &config,
+            release: false,
         };
         store.commit(commit).await.unwrap();
     }

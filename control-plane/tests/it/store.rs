@@ -85,6 +85,7 @@ async fn commit(store: &dyn Store, base: u64, yaml: &str) -> Result<Revision, St
             by: ADA,
             message: "why",
             config: &config,
+            release: false,
         })
         .await
 }

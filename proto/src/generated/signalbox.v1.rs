@@ -53,6 +53,106 @@ pub struct Status {
     /// Refused for a reason that may go away by itself, such as a port that is taken.
     #[prost(bool, tag = "8")]
     pub transient: bool,
+    /// Node.locality.zone and the node's labels, as on the xDS stream; in the first status of a stream alone. By them it is
+    /// decided what the node is to serve.
+    #[prost(string, tag = "9")]
+    pub zone: ::prost::alloc::string::String,
+    #[prost(map = "string, string", tag = "10")]
+    pub labels: ::std::collections::HashMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
+    /// What became of requests since the report before. A status that carries a report says the rest as well.
+    #[prost(message, optional, tag = "11")]
+    pub traffic: ::core::option::Option<Traffic>,
+}
+/// A report of requests that have ended since the one before, on this stream or an earlier one.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Traffic {
+    /// How long that was, in microseconds.
+    #[prost(uint64, tag = "1")]
+    pub window_us: u64,
+    #[prost(message, repeated, tag = "2")]
+    pub revisions: ::prost::alloc::vec::Vec<RevisionTraffic>,
+}
+/// Requests by the revision that they were served by.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RevisionTraffic {
+    /// 0 if it has no number: from before a restart, or of a foreign control plane.
+    #[prost(uint64, tag = "1")]
+    pub revision: u64,
+    /// All requests, whether they matched a route or not.
+    #[prost(message, optional, tag = "2")]
+    pub total: ::core::option::Option<Outcomes>,
+    /// Requests that matched no route; they are among `total`.
+    #[prost(uint64, tag = "3")]
+    pub no_route: u64,
+    /// By route, those with the most requests first; the rest is added up in `other_routes`.
+    #[prost(message, repeated, tag = "4")]
+    pub routes: ::prost::alloc::vec::Vec<RouteTraffic>,
+    #[prost(message, optional, tag = "5")]
+    pub other_routes: ::core::option::Option<Outcomes>,
+    /// By cluster, as above. A cluster's outcomes are those of its endpoints.
+    #[prost(message, repeated, tag = "6")]
+    pub clusters: ::prost::alloc::vec::Vec<ClusterTraffic>,
+    #[prost(message, optional, tag = "7")]
+    pub other_clusters: ::core::option::Option<Outcomes>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RouteTraffic {
+    /// The route configuration, the virtual host and the route, by their xDS names.
+    #[prost(string, tag = "1")]
+    pub route_configuration: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub virtual_host: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub route: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "4")]
+    pub outcomes: ::core::option::Option<Outcomes>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ClusterTraffic {
+    #[prost(string, tag = "1")]
+    pub cluster: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "2")]
+    pub outcomes: ::core::option::Option<Outcomes>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Outcomes {
+    #[prost(uint64, tag = "1")]
+    pub requests: u64,
+    /// Answers by class of their status: 1xx to 5xx, five numbers.
+    #[prost(uint64, repeated, tag = "2")]
+    pub classes: ::prost::alloc::vec::Vec<u64>,
+    /// Requests that failed here, by cause; they are among the classes if they were answered.
+    #[prost(message, repeated, tag = "3")]
+    pub causes: ::prost::alloc::vec::Vec<CauseCount>,
+    /// The time from a request's head to its answer's end.
+    #[prost(message, optional, tag = "4")]
+    pub latencies: ::core::option::Option<Latencies>,
+    /// Requests that ended without an answer: the client had gone, or the connection broke.
+    #[prost(uint64, tag = "5")]
+    pub unanswered: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CauseCount {
+    #[prost(string, tag = "1")]
+    pub cause: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub count: u64,
+}
+/// How many durations fell into which bucket; two of them are merged by adding. Buckets are log-linear, four to a doubling:
+/// up to 3 us the bucket is the number of microseconds; from there on, with e = floor(log2(us)), it is
+/// 4 + (e - 2) * 4 + the two bits of us below its highest one. 104 buckets; what is longer is in the last one.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Latencies {
+    /// The index of each bucket that is not empty, rising, and its count.
+    #[prost(uint32, repeated, tag = "1")]
+    pub buckets: ::prost::alloc::vec::Vec<u32>,
+    #[prost(uint64, repeated, tag = "2")]
+    pub counts: ::prost::alloc::vec::Vec<u64>,
+    #[prost(uint64, tag = "3")]
+    pub sum_us: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Problem {

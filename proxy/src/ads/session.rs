@@ -102,7 +102,15 @@ impl Link {
     pub(super) fn report(&mut self, report: &Report) {
         if self.reported.as_ref() != Some(report) {
             // The other end is gone if the connection broke; its end is seen by the reader.
-            let _ = self.reports.send(status(&self.node, report));
+            let mut status = status(&self.node, report);
+            if self.reported.is_none() {
+                status.zone.clone_from(&self.node.zone);
+                let labels = self.node.labels.iter();
+                status.labels = labels
+                    .map(|(key, value)| (key.clone(), value.clone()))
+                    .collect();
+            }
+            let _ = self.reports.send(status);
             self.reported = Some(report.clone());
         }
     }
@@ -125,6 +133,7 @@ fn status(node: &Node, report: &Report) -> Status {
         staged_revision: report.staged_revision,
         problems: report.problems.iter().map(problem).collect(),
         transient: report.transient,
+        ..Status::default()
     }
 }
 

@@ -115,6 +115,7 @@ async fn what_is_not_there_is_said_to_be_not_there(fresh: Fresh) {
                 by: ADA,
                 message: "",
                 config: &config,
+                release: false,
             })
             .await
             .map(drop),
@@ -142,6 +143,7 @@ async fn a_revision_is_read_back_as_it_was_committed(fresh: Fresh) {
         by: ADA,
         message: "the «shop»",
         config: &shop,
+        release: false,
     };
     let revision = store.commit(commit).await.unwrap();
     assert_eq!((revision.number, revision.hash), (1, *shop.hash()));

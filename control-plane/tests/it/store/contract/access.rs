@@ -33,6 +33,7 @@ fn settings(description: &str) -> FleetSettings {
     FleetSettings {
         description: description.to_owned(),
         labels: [("env".to_owned(), "test".to_owned())].into(),
+        ..FleetSettings::default()
     }
 }
 

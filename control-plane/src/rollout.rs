@@ -1,0 +1,181 @@
+//! Rollouts: how a fleet moves from its stable revision to another, in waves. Pure: what is decided is decided here, from
+//! values, time included; who reads, writes and serves is elsewhere.
+//!
+//! ```text
+//!   [awaiting-approval(w)] → advancing(w) → settling(w) → baking(w) → … w+1 … → completed
+//!     any → paused → resume        any → rolling-back → rolled-back        before anybody has moved → canceled
+//! ```
+//!
+//! A rollout is one row. What a node is to serve follows from the fleet's row, this row and the node alone
+//! ([`want::want`]), so every replica says the same without asking another. The row changes by [`step::step`], which the
+//! one loop calls with what was observed, and by an operator's [`verb::Verb`]; each change is fenced by the row's version.
+
+pub mod observed;
+pub mod selection;
+pub mod strategy;
+pub mod verdict;
+pub mod want;
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::model::timestamp::Timestamp;
+
+use self::selection::Selection;
+use self::strategy::Strategy;
+use self::verdict::Verdict;
+
+/// A rollout, as it is stored.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rollout {
+    /// Names it: a UUID.
+    pub id: String,
+    /// The fleet.
+    pub fleet: String,
+    /// The revision that the fleet comes from: its stable one.
+    pub from: u64,
+    /// The revision that it goes to.
+    pub to: u64,
+    /// By which strategy, as it was when the rollout began.
+    pub strategy: Strategy,
+    /// What goes into the hash of nodes: its id, or the salt of the rollout that it supersedes, so that the same nodes go
+    /// first.
+    pub salt: String,
+    /// Where it stands.
+    pub state: State,
+    /// The state that it goes back to when it is resumed; only if it is paused.
+    pub paused: Option<Paused>,
+    /// The position of the wave that it is in.
+    pub wave: u32,
+    /// Which nodes get the new revision.
+    pub selection: Selection,
+    /// When the last node of the current wave was chosen; what is compared is counted from here on.
+    pub wave_at: Option<Timestamp>,
+    /// When the state ends at the latest, by the database's clock: settling fails, or the bake is over.
+    pub deadline: Option<Timestamp>,
+    /// An operator has ended this wave's bake.
+    pub promoted: bool,
+    /// How the gates stood when they were last looked at with another outcome.
+    pub verdicts: Vec<Verdict>,
+    /// Of how many refusals the row knows; a replica that has seen more sends the new revision to nobody else.
+    pub refusals_judged: u64,
+    /// Why it was begun.
+    pub reason: String,
+    /// Who began it.
+    pub created_by: String,
+    /// When it was begun.
+    pub created_at: Timestamp,
+    /// Who approved the current wave, if it asks for that.
+    pub approved_by: Option<String>,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// Why it ended, or goes back.
+    pub outcome: Option<String>,
+    /// Grows with every change of the row.
+    pub row_version: u64,
+}
+
+/// Where a rollout stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// The next wave asks for an operator's word.
+    AwaitingApproval,
+    /// Nodes of the wave are about to be chosen.
+    Advancing,
+    /// The nodes that were chosen last take the new revision.
+    Settling,
+    /// The nodes of the wave serve the new revision, and are watched.
+    Baking,
+    /// An operator has stopped it where it is. What fails still goes back.
+    Paused,
+    /// All nodes are to have the old revision again.
+    RollingBack,
+    /// All nodes have the new revision, which is the stable one now.
+    Completed,
+    /// All nodes have the old revision again.
+    RolledBack,
+    /// It was ended before any node had moved.
+    Canceled,
+    /// Another rollout has taken its place.
+    Superseded,
+}
+
+/// What a paused rollout goes on with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Paused {
+    /// Its state before.
+    pub state: State,
+    /// How much of the state's time was left, in microseconds: it does not run while the rollout is paused.
+    pub left_us: Option<i64>,
+}
+
+/// A change of a rollout, as it is told: one for each transition, each choice of nodes and each verdict that is not as it was.
+/// Written in the transaction of the change.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    /// What happened.
+    pub kind: EventKind,
+    /// The state after it.
+    pub state: State,
+    /// The wave after it.
+    pub wave: u32,
+    /// A sentence for people.
+    pub detail: String,
+    /// The numbers behind it.
+    pub data: Option<serde_json::Value>,
+}
+
+/// The kinds of events of a rollout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum EventKind {
+    /// It began.
+    Started,
+    /// It is in another state.
+    Moved,
+    /// Nodes were chosen.
+    Advanced,
+    /// A gate stands otherwise than before.
+    Judged,
+    /// A node refused the new revision.
+    Refused,
+    /// An operator said something.
+    Ordered,
+    /// It ended.
+    Ended,
+}
+
+impl State {
+    /// The name as it stands in the API and the database.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::AwaitingApproval => "awaiting-approval",
+            Self::Advancing => "advancing",
+            Self::Settling => "settling",
+            Self::Baking => "baking",
+            Self::Paused => "paused",
+            Self::RollingBack => "rolling-back",
+            Self::Completed => "completed",
+            Self::RolledBack => "rolled-back",
+            Self::Canceled => "canceled",
+            Self::Superseded => "superseded",
+        }
+    }
+
+    /// Whether nothing follows.
+    pub const fn is_terminal(self) -> bool {
+        matches!(
+            self,
+            Self::Completed | Self::RolledBack | Self::Canceled | Self::Superseded
+        )
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
