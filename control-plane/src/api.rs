@@ -4,6 +4,7 @@
 //! Every failure is an `application/problem+json` (`problem`), also those of the framework (`finish`).
 
 mod by;
+mod delivery;
 mod document;
 mod dry_run;
 mod etag;
@@ -29,6 +30,7 @@ mod nodes;
 mod openapi;
 mod process;
 mod revisions;
+mod rollouts;
 mod route_order;
 mod slow_lane;
 mod tokens;
@@ -36,13 +38,14 @@ mod tokens;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::StatusCode;
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Router, middleware};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::timeout::TimeoutLayer;
 use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -95,10 +98,7 @@ fn with_layers(
         .layer(Extension(Document::new(&verbs::document(document.clone()))))
         .layer(Extension(Feed::new(state.store.clone())))
         .layer(DefaultBodyLimit::max(BODY_MAX))
-        .layer(TimeoutLayer::with_status_code(
-            StatusCode::SERVICE_UNAVAILABLE,
-            REQUEST_TIME,
-        ))
+        .layer(middleware::from_fn(in_time))
         .layer(CatchPanicLayer::new())
         .layer(middleware::from_fn_with_state(state.clone(), guard::guard))
         .layer(middleware::from_fn_with_state(
@@ -108,6 +108,13 @@ fn with_layers(
         .with_state(state);
     // Which route a request is for is decided when it comes in, so its path is read before.
     Router::new().fallback_service(router.map_request(verbs::route))
+}
+
+/// Ends what takes too long. What was asked to wait may.
+async fn in_time(request: Request, next: Next) -> Response {
+    let time = REQUEST_TIME + rollouts::patience(request.uri());
+    let handled = tokio::time::timeout(time, next.run(request)).await;
+    handled.unwrap_or_else(|_| StatusCode::SERVICE_UNAVAILABLE.into_response())
 }
 
 /// Every route. One that is made in another way would be missing from the OpenAPI document.
@@ -151,6 +158,13 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(revisions::get_config))
         .routes(routes!(revisions::get_diff))
         .routes(routes!(revisions::revert))
+        .routes(routes!(rollouts::list, rollouts::start))
+        .routes(routes!(rollouts::get))
+        .routes(routes!(rollouts::pause))
+        .routes(routes!(rollouts::resume))
+        .routes(routes!(rollouts::promote))
+        .routes(routes!(rollouts::approve))
+        .routes(routes!(rollouts::abort))
         .routes(routes!(nodes::list))
         .routes(routes!(nodes::get))
         .routes(routes!(node_config::get))

@@ -21,6 +21,8 @@ mod kind;
 
 mod changes;
 
+mod rollout;
+
 mod apply;
 mod delete;
 mod describe;
@@ -46,12 +48,14 @@ use self::output::Report;
 /// What stands at the end of `signalbox --help`.
 pub const EXIT_CODES: &str = "\
 Exit codes: 0 done; 1 an error, of usage too; 2 `diff` found differences; 3 refused: the config is not valid, or what it \
-would change is in use or not what was expected (422, 409, 412).";
+would change is in use or not what was expected (422, 409, 412), or nothing takes a stored revision to the nodes; 4 a \
+rollout that was waited for did not complete.";
 
 const OK: u8 = 0;
 const ERROR: u8 = 1;
 const DIFFERENT: u8 = 2;
 const REFUSED: u8 = 3;
+const ROLLED_BACK: u8 = 4;
 
 /// The commands of a client.
 #[derive(Subcommand)]
@@ -78,6 +82,8 @@ pub enum Command {
     Nodes(Remote<get::Nodes>),
     /// Say which route a request gets, and why no other.
     Explain(Remote<explain::Explain>),
+    /// Move the fleet from one revision to another, wave by wave.
+    Rollout(Remote<rollout::Rollout>),
     /// Show what happens, as it happens.
     Events(Remote<events::Events>),
     /// Make, show and revoke tokens.
@@ -131,6 +137,7 @@ async fn answer(command: Command, program: &mut clap::Command) -> Result<Report,
         Command::Nodes(Remote { what, connection }) => what.run(&connection.client()?).await,
         Command::Revert(Remote { what, connection }) => what.run(&connection.client()?).await,
         Command::Explain(Remote { what, connection }) => what.run(&connection.client()?).await,
+        Command::Rollout(Remote { what, connection }) => what.run(&connection.client()?).await,
         Command::Events(Remote { what, connection }) => what.run(&connection.client()?).await,
         Command::Token(Remote { what, connection }) => what.run(&connection.client()?).await,
         Command::Completions { shell } => Ok(completions(shell, program)),
@@ -171,5 +178,9 @@ fn complain(failure: &Failure) -> u8 {
     }
     // There is nowhere else to say that stderr is closed.
     let _ = std::io::stderr().write_all(text.as_bytes());
-    if failure.is_refusal() { REFUSED } else { ERROR }
+    match failure {
+        failure if failure.is_refusal() => REFUSED,
+        failure if failure.is_rolled_back() => ROLLED_BACK,
+        _ => ERROR,
+    }
 }

@@ -11,7 +11,9 @@ use tokio::sync::{Mutex, broadcast};
 use utoipa::ToSchema;
 
 use crate::model::timestamp::Timestamp;
+use crate::rollout::{EventKind, Rollout};
 use crate::store::node_status::NodeStatus;
+use crate::store::rollout::StoredEvent;
 use crate::store::{Revision, Store, StoreError};
 
 /// How often the store is read without a hint.
@@ -20,6 +22,8 @@ const POLL: Duration = Duration::from_millis(500);
 const BUFFER: usize = 1_024;
 /// So many rows are read in one statement.
 const PAGE: u32 = 1_000;
+/// So many rollouts of a fleet may begin between two readings before events are lost.
+const ROLLOUTS: u32 = 20;
 
 /// Something that happened to a fleet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -34,6 +38,8 @@ pub struct Event {
     pub revision: Option<u64>,
     /// The node that it is about.
     pub node: Option<String>,
+    /// The rollout that it is about.
+    pub rollout: Option<String>,
     /// Who committed, and what they say; or what the node says.
     pub detail: String,
 }
@@ -52,6 +58,20 @@ pub enum Kind {
     NodeAcknowledged,
     /// A node has refused a revision.
     NodeRefused,
+    /// A rollout has begun.
+    RolloutStarted,
+    /// A rollout is in another state.
+    RolloutMoved,
+    /// A rollout has chosen nodes.
+    RolloutAdvanced,
+    /// A gate of a rollout stands otherwise than before.
+    RolloutJudged,
+    /// A node has refused the revision of a rollout.
+    RolloutRefused,
+    /// An operator has said something to a rollout.
+    RolloutOrdered,
+    /// A rollout has ended.
+    RolloutEnded,
 }
 
 impl Kind {
@@ -63,6 +83,13 @@ impl Kind {
             Self::NodeDisconnected => "node-disconnected",
             Self::NodeAcknowledged => "node-acknowledged",
             Self::NodeRefused => "node-refused",
+            Self::RolloutStarted => "rollout-started",
+            Self::RolloutMoved => "rollout-moved",
+            Self::RolloutAdvanced => "rollout-advanced",
+            Self::RolloutJudged => "rollout-judged",
+            Self::RolloutRefused => "rollout-refused",
+            Self::RolloutOrdered => "rollout-ordered",
+            Self::RolloutEnded => "rollout-ended",
         }
     }
 }
@@ -83,6 +110,8 @@ struct Seen(HashMap<String, SeenFleet>);
 #[derive(Debug, Default)]
 struct SeenFleet {
     head: u64,
+    /// The newest rollout, and the number of its last event.
+    rollout: Option<(String, u64)>,
     nodes: HashMap<String, NodeStatus>,
 }
 
@@ -146,11 +175,13 @@ impl Seen {
         let mut found = Vec::new();
         for fleet in fleets {
             let nodes = nodes(store, &fleet.name).await?;
-            let Some(seen) = self.0.get_mut(&fleet.name) else {
-                let head = fleet.head;
-                self.0.insert(fleet.name, SeenFleet { head, nodes });
+            let (head, is_new) = (fleet.head, !self.0.contains_key(&fleet.name));
+            let seen = self.0.entry(fleet.name.clone()).or_default();
+            let rollouts = rollout_events(store, &fleet.name, &mut seen.rollout).await?;
+            if is_new {
+                (seen.head, seen.nodes) = (head, nodes);
                 continue;
-            };
+            }
             let committed = revisions_after(store, &fleet.name, seen.head).await?;
             seen.head = committed.last().map_or(seen.head, |last| last.number);
             found.extend(
@@ -158,6 +189,7 @@ impl Seen {
                     .iter()
                     .map(|revision| committed_event(&fleet.name, revision)),
             );
+            found.extend(rollouts);
             for (id, node) in &nodes {
                 found.extend(node_events(seen.nodes.get(id), node));
             }
@@ -168,19 +200,8 @@ impl Seen {
 }
 
 async fn nodes(store: &dyn Store, fleet: &str) -> Result<HashMap<String, NodeStatus>, StoreError> {
-    let mut nodes = HashMap::new();
-    let mut after = String::new();
-    loop {
-        let page = store.nodes(fleet, &after, PAGE).await?;
-        let is_last = page.len() < PAGE as usize;
-        if let Some(last) = page.last() {
-            after.clone_from(&last.id);
-        }
-        nodes.extend(page.into_iter().map(|node| (node.id.clone(), node)));
-        if is_last {
-            return Ok(nodes);
-        }
-    }
+    let nodes = store.every_node(fleet).await?.into_iter();
+    Ok(nodes.map(|node| (node.id.clone(), node)).collect())
 }
 
 /// The revisions after one, oldest first; of more than [`PAGE`] the newest.
@@ -201,6 +222,56 @@ async fn revisions_after(
     Ok(found)
 }
 
+/// What happened in the rollouts of a fleet since they were last read, oldest first. At most one is active, and one that
+/// follows another begins when that has ended: what is new belongs to the one that was seen last and those after it.
+async fn rollout_events(
+    store: &dyn Store,
+    fleet: &str,
+    seen: &mut Option<(String, u64)>,
+) -> Result<Vec<Event>, StoreError> {
+    let mut rollouts = store.rollouts(fleet, None, ROLLOUTS).await?;
+    if let Some((last, _)) = seen
+        && let Some(position) = rollouts.iter().position(|rollout| rollout.id == *last)
+    {
+        rollouts.truncate(position + 1);
+    }
+    let mut found = Vec::new();
+    for rollout in rollouts.iter().rev() {
+        let after = match seen {
+            Some((last, seq)) if *last == rollout.id => *seq,
+            _ => 0,
+        };
+        let events = store.rollout_events(&rollout.id, after, PAGE).await?;
+        let last = events.last().map_or(after, |event| event.seq);
+        *seen = Some((rollout.id.clone(), last));
+        found.extend(events.iter().map(|event| rollout_event(rollout, event)));
+    }
+    Ok(found)
+}
+
+fn rollout_event(rollout: &Rollout, stored: &StoredEvent) -> Event {
+    let kind = match stored.event.kind {
+        EventKind::Started => Kind::RolloutStarted,
+        EventKind::Moved => Kind::RolloutMoved,
+        EventKind::Advanced => Kind::RolloutAdvanced,
+        EventKind::Judged => Kind::RolloutJudged,
+        EventKind::Refused => Kind::RolloutRefused,
+        EventKind::Ordered => Kind::RolloutOrdered,
+        EventKind::Ended => Kind::RolloutEnded,
+    };
+    let waves = rollout.strategy.waves.len();
+    let (state, wave) = (stored.event.state, stored.event.wave + 1);
+    Event {
+        kind,
+        fleet: rollout.fleet.clone(),
+        at: stored.at,
+        revision: Some(rollout.to),
+        node: None,
+        rollout: Some(rollout.id.clone()),
+        detail: format!("{state}, wave {wave} of {waves}: {}", stored.event.detail),
+    }
+}
+
 /// The event of a revision.
 pub fn committed_event(fleet: &str, revision: &Revision) -> Event {
     let Revision {
@@ -212,6 +283,7 @@ pub fn committed_event(fleet: &str, revision: &Revision) -> Event {
         at: revision.created_at,
         revision: Some(revision.number),
         node: None,
+        rollout: None,
         detail: format!("{author}: {message}")
             .trim_end_matches(": ")
             .to_owned(),
@@ -243,6 +315,7 @@ fn node_events(before: Option<&NodeStatus>, now: &NodeStatus) -> Vec<Event> {
         at: now.updated_at,
         revision,
         node: Some(now.id.clone()),
+        rollout: None,
         detail: detail.to_owned(),
     };
     let was_connected = before.is_some_and(|before| before.connected);

@@ -45,6 +45,8 @@ pub mod events;
 
 pub mod snapshots;
 
+pub mod driver;
+
 pub mod reconciler;
 
 pub mod ads;

@@ -49,6 +49,9 @@ use self::node_status::NodeStatus;
 use self::rollout::{NewRollout, Step, StoredEvent, TrafficRow};
 use self::token::{NewToken, Token};
 
+/// So many nodes are read in one statement.
+const NODES_AT_ONCE: u32 = 1_000;
+
 /// A set of proxies that serve the same config.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fleet {
@@ -221,6 +224,23 @@ pub trait Store: fmt::Debug + Send + Sync {
 
     /// Nodes of a fleet by id, those after `after`, `limit` at most.
     async fn nodes(&self, fleet: &str, after: &str, limit: u32) -> Result<Vec<NodeStatus>>;
+
+    /// All nodes of a fleet, by id.
+    async fn every_node(&self, fleet: &str) -> Result<Vec<NodeStatus>> {
+        let mut nodes = Vec::new();
+        let mut after = String::new();
+        loop {
+            let page = self.nodes(fleet, &after, NODES_AT_ONCE).await?;
+            let is_last = page.len() < NODES_AT_ONCE as usize;
+            if let Some(last) = page.last() {
+                after.clone_from(&last.id);
+            }
+            nodes.extend(page);
+            if is_last {
+                return Ok(nodes);
+            }
+        }
+    }
 
     /// One node.
     async fn node(&self, fleet: &str, id: &str) -> Result<Option<NodeStatus>>;

@@ -11,13 +11,14 @@ use crate::model::{Cluster, Config, Listener, Resource, ResourceId, Route};
 use crate::revision::Verb;
 
 use super::ApiState;
+use super::delivery::{self, Delivery};
 use super::document::{Body, Format};
 use super::dry_run::{self, OrPlanned};
 use super::etag::Etag;
 use super::precondition::Precondition;
 use super::problem::{FieldError, Problem, ProblemDocument, Result};
 use super::query::{PathOf, Saying, at_revision, json_at};
-use super::write::{self, Base, Outcome, Place};
+use super::write::{self, Base, Intent, Outcome, Place};
 
 /// Which revision is read.
 #[derive(Clone, Debug, Deserialize, IntoParams)]
@@ -56,6 +57,9 @@ pub(super) struct Applied {
     updated: Vec<String>,
     /// What is no longer there.
     deleted: Vec<String>,
+    /// How the new revision reaches nodes; absent if nothing was stored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delivery: Option<Delivery>,
 }
 
 impl From<&Outcome> for Applied {
@@ -65,6 +69,7 @@ impl From<&Outcome> for Applied {
             created: outcome.names(Verb::Create),
             updated: outcome.names(Verb::Update),
             deleted: outcome.names(Verb::Delete),
+            delivery: outcome.delivery.clone(),
         }
     }
 }
@@ -136,7 +141,16 @@ pub(super) async fn put(
     };
     let decide = |base: &Base| Ok(next(&base.config, &submitted.config, applying.prune));
     let place = |id: &ResourceId| position(&submitted, id);
-    replace(&state, &fleet, &saying, &precondition, decide, &place).await
+    replace(
+        &state,
+        &fleet,
+        &saying,
+        &precondition,
+        false,
+        decide,
+        &place,
+    )
+    .await
 }
 
 /// Replaces the whole config by what `decide` makes of it.
@@ -145,10 +159,14 @@ pub(super) async fn replace(
     fleet: &str,
     saying: &Saying,
     precondition: &Precondition,
+    release: bool,
     decide: impl Fn(&Base) -> Result<Config> + Send + Sync,
     place: &Place<'_>,
 ) -> Result {
-    let message = saying.message()?;
+    let intent = Intent {
+        message: saying.message()?,
+        release,
+    };
     let decide = |base: &Base| {
         let etag = Some(Etag::of_revision(base.revision)).filter(|_| base.revision > 0);
         precondition.check_write(etag.as_ref())?;
@@ -157,9 +175,10 @@ pub(super) async fn replace(
     if saying.dry_run {
         return dry_run::plan(state, fleet, decide, place).await;
     }
-    let outcome = write::write(state, fleet, message, decide, place).await?;
+    let outcome = write::write(state, fleet, intent, decide, place).await?;
     let tagged = [(header::ETAG, Etag::of_revision(outcome.revision).header())];
-    Ok((tagged, json_at(outcome.revision, Applied::from(&outcome))).into_response())
+    let answer = (tagged, json_at(outcome.revision, Applied::from(&outcome))).into_response();
+    Ok(delivery::told(answer, outcome.delivery.as_ref()))
 }
 
 /// Not everything could be read. What is wrong with the rest belongs into the same answer.

@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 use crate::model::document;
 use crate::model::problem::Code;
 use crate::model::timestamp::Timestamp;
+use crate::rollout::strategy::{self, RolloutSettings, Strategy};
 use crate::store::{self, FleetSettings, StoreError};
 
 use super::ApiState;
@@ -39,12 +40,21 @@ pub(super) struct Fleet {
     name: String,
     /// Its newest revision; 0 before the first.
     revision: u64,
+    /// The revision that all its nodes are to serve while no rollout is under way.
+    stable_revision: u64,
+    /// The rollout that was rolled back or canceled, if commits begin none until somebody reverts or begins one by hand.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held_by: Option<String>,
     /// When it was created.
     created_at: Timestamp,
     /// A sentence for people; may be empty.
     description: String,
     /// Words to find it by.
     labels: BTreeMap<String, String>,
+    /// What it does with commits.
+    rollout: RolloutSettings,
+    /// Its strategies by name, beside those that are built in.
+    strategies: BTreeMap<String, Strategy>,
 }
 
 impl From<store::Fleet> for Fleet {
@@ -52,9 +62,13 @@ impl From<store::Fleet> for Fleet {
         Self {
             name: fleet.name,
             revision: fleet.head,
+            stable_revision: fleet.stable,
+            held_by: fleet.held,
             created_at: fleet.created_at,
             description: fleet.settings.description,
             labels: fleet.settings.labels,
+            rollout: fleet.settings.rollout,
+            strategies: fleet.settings.strategies,
         }
     }
 }
@@ -201,6 +215,8 @@ fn read(body: &serde_json::Value) -> Result<FleetSettings> {
             "at most 64 labels; keys and values have up to 253 bytes and no control characters",
         );
     }
+    let strategies = strategy::check(&settings.rollout, &settings.strategies);
+    errors.extend(strategies.into_iter().map(FieldError::of_document));
     if errors.is_empty() {
         Ok(settings)
     } else {

@@ -149,7 +149,7 @@ pub(super) async fn get_diff(
 /// Go back to a revision
 ///
 /// Makes a new revision whose content is that of the old one, or none if nothing would change. It is validated as any
-/// other write; endpoints stay as they are.
+/// other write; endpoints stay as they are. A fleet that was held after a rollback no longer is.
 #[utoipa::path(post, path = "/v1/fleets/{fleet}/revisions/{number}/~revert", operation_id = "revert", tag = "revisions",
     params(
         ("fleet" = String, Path, description = "The fleet"),
@@ -171,5 +171,14 @@ pub(super) async fn revert(
     let message = || Some(format!("revert to revision {number}"));
     saying.message = saying.message.or_else(message);
     let decide = |_: &Base| Ok((*old).clone());
-    config::replace(&state, &fleet, &saying, &precondition, decide, &|_| None).await
+    config::replace(
+        &state,
+        &fleet,
+        &saying,
+        &precondition,
+        true,
+        decide,
+        &|_| None,
+    )
+    .await
 }

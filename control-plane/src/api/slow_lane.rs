@@ -12,6 +12,7 @@ use crate::model::{Config, Problem as ModelProblem, Resource, ResourceId, docume
 use crate::revision::Verb;
 
 use super::ApiState;
+use super::delivery;
 use super::document::{Body, MergePatch};
 use super::dry_run;
 use super::etag::Etag;
@@ -19,7 +20,7 @@ use super::filter::Filter;
 use super::precondition::Precondition;
 use super::problem::{FieldError, Problem, Result};
 use super::query::{Page, Point, Saying, at_revision, json_at};
-use super::write::{self, Base};
+use super::write::{self, Base, Intent};
 
 pub(super) use self::handlers::{clusters, listeners, routes};
 
@@ -104,7 +105,11 @@ async fn change<T: Resource>(
     if saying.dry_run {
         return dry_run::plan(state, fleet, decide, &place).await;
     }
-    let outcome = write::write(state, fleet, message, decide, &place).await?;
+    let intent = Intent {
+        message,
+        release: false,
+    };
+    let outcome = write::write(state, fleet, intent, decide, &place).await?;
     let missing = || Problem::no_resource(&own);
     let resource = outcome.config.get::<T>(name).ok_or_else(missing)?;
     let mut response = tagged(outcome.revision, resource);
@@ -115,7 +120,7 @@ async fn change<T: Resource>(
             response.headers_mut().insert(header::LOCATION, location);
         }
     }
-    Ok(response)
+    Ok(delivery::told(response, outcome.delivery.as_ref()))
 }
 
 async fn delete<T: Resource>(
@@ -139,8 +144,13 @@ async fn delete<T: Resource>(
     if saying.dry_run {
         return dry_run::plan(state, fleet, decide, &|_| None).await;
     }
-    let outcome = write::write(state, fleet, message, decide, &|_| None).await?;
-    Ok(at_revision(outcome.revision, StatusCode::NO_CONTENT))
+    let intent = Intent {
+        message,
+        release: false,
+    };
+    let outcome = write::write(state, fleet, intent, decide, &|_| None).await?;
+    let response = at_revision(outcome.revision, StatusCode::NO_CONTENT);
+    Ok(delivery::told(response, outcome.delivery.as_ref()))
 }
 
 fn existing<'b, T: Resource>(base: &'b Base, name: &str) -> Result<&'b Arc<T>> {

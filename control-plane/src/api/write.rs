@@ -14,6 +14,7 @@ use crate::store::{Commit, StoreError};
 
 use super::ApiState;
 use super::by;
+use super::delivery::Delivery;
 use super::limits;
 use super::problem::{FieldError, Kind, Problem, Result, code};
 use super::query::Point;
@@ -41,6 +42,17 @@ pub(super) struct Outcome {
     pub(super) config: Arc<Config>,
     /// What changed.
     pub(super) changes: Vec<Change>,
+    /// How it reaches nodes; `None` if nothing was stored.
+    pub(super) delivery: Option<Delivery>,
+}
+
+/// What a write is meant to do beside changing the config.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Intent<'a> {
+    /// What the author says of the new revision.
+    pub(super) message: &'a str,
+    /// End the fleet's hold after a rollback.
+    pub(super) release: bool,
 }
 
 /// Where in the document that was sent a resource stands.
@@ -92,7 +104,7 @@ impl From<&Base> for Point {
 pub(super) async fn write(
     state: &ApiState,
     fleet: &str,
-    message: &str,
+    intent: Intent<'_>,
     decide: impl Fn(&Base) -> Result<Config> + Send + Sync,
     place: &Place<'_>,
 ) -> Result<Outcome> {
@@ -107,6 +119,7 @@ pub(super) async fn write(
                 revision: base.revision,
                 config: base.config,
                 changes: Vec::new(),
+                delivery: None,
             });
         }
         let validated = validate(next, served(state, fleet), place).await?;
@@ -114,9 +127,9 @@ pub(super) async fn write(
             fleet,
             base: base.revision,
             by: asked.by(),
-            message,
+            message: intent.message,
             config: &validated,
-            release: false,
+            release: intent.release,
         };
         match state.store.commit(commit).await {
             Ok(revision) => {
@@ -126,6 +139,10 @@ pub(super) async fn write(
                     revision: revision.number,
                     config: validated.config().clone(),
                     changes,
+                    // It is stored, whether or not the database is still there to tell more.
+                    delivery: Delivery::of(&*state.store, fleet, revision.number)
+                        .await
+                        .ok(),
                 });
             }
             Err(StoreError::Moved) => {}

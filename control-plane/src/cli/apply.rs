@@ -9,6 +9,7 @@ use super::client::{Answer, Client, Request};
 use super::failure::Failure;
 use super::kind::text;
 use super::output::{Form, Paint, Report};
+use super::rollout;
 use super::source::Files;
 
 /// The arguments of `apply`.
@@ -22,6 +23,9 @@ pub struct Apply {
     /// Store nothing; show what would change, and for whom.
     #[arg(long)]
     dry_run: bool,
+    /// Show the waves of the rollout as they go, until it has ended: exit code 4 if it was rolled back.
+    #[arg(long, conflicts_with = "dry_run")]
+    wait: bool,
     /// What you say of the new revision.
     #[arg(short, long, value_name = "TEXT")]
     message: Option<String>,
@@ -51,11 +55,46 @@ impl Apply {
         };
         let answer = put(client, &self.files, &applying).await?;
         if self.dry_run {
-            planned(self.output, &answer)
-        } else {
-            applied(self.output, client, &answer)
+            return planned(self.output, &answer);
         }
+        let report = applied(self.output, client, &answer)?;
+        if self.wait {
+            return waited(client, report, &answer).await;
+        }
+        Ok(report)
     }
+}
+
+/// Says what was stored, and follows the rollout that takes it to the nodes.
+async fn waited(client: &Client, stored: Report, answer: &Answer) -> Result<Report, Failure> {
+    let applied: Value = answer.read()?;
+    let delivery = applied.get("delivery").cloned().unwrap_or_default();
+    let revision = applied.get("revision").and_then(Value::as_u64);
+    let revision = revision.unwrap_or_default();
+    match super::write(&stored.text) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            return Err(Failure::Local(format!("cannot write to stdout: {error}")));
+        }
+        _ => {}
+    }
+    match text(&delivery, "state").as_str() {
+        // Nothing was stored, so nothing is to be waited for but what is under way.
+        "" if revision == 0 => return Ok(Report::new("")),
+        "held" => {
+            let held = text(&delivery, "rollout");
+            let why = format!(
+                "the fleet is held since rollout {held} did not end well; revert, or begin a rollout by hand"
+            );
+            return Err(Failure::NotDelivered(why));
+        }
+        "manual" => {
+            let why = "the fleet is moved by hand: `signalbox rollout start`";
+            return Err(Failure::NotDelivered(why.to_owned()));
+        }
+        _ => {}
+    }
+    let id = rollout::of_revision(client, revision).await?;
+    rollout::follow(client, &id).await?.report(Form::Table)
 }
 
 /// Sends files to be applied.

@@ -32,6 +32,17 @@ pub(super) enum Failure {
     /// A config that no server would take.
     #[error("{0}; nothing was sent")]
     Invalid(Count, Vec<Fault>),
+    /// A rollout did not end as it should.
+    #[error("the rollout is {state}{}", cause(.outcome))]
+    RolledBack {
+        /// Its state in the end.
+        state: String,
+        /// Why.
+        outcome: String,
+    },
+    /// A revision was stored, and nothing takes it to the nodes.
+    #[error("{0}")]
+    NotDelivered(String),
     /// Something on this side: a file, an argument.
     #[error("{0}")]
     Local(String),
@@ -107,7 +118,22 @@ impl Failure {
                     | StatusCode::PRECONDITION_FAILED
                     | StatusCode::UNPROCESSABLE_ENTITY
             ),
-            Self::Unreachable { .. } | Self::Local(_) => false,
+            Self::NotDelivered(_) => true,
+            Self::Unreachable { .. } | Self::RolledBack { .. } | Self::Local(_) => false,
+        }
+    }
+
+    /// Whether a rollout did not end as it should: exit code 4.
+    pub(super) fn is_rolled_back(&self) -> bool {
+        matches!(self, Self::RolledBack { .. })
+    }
+
+    /// Whether the same may be answered in a moment.
+    pub(super) fn may_pass(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } => true,
+            Self::Answer { status, .. } => *status == StatusCode::SERVICE_UNAVAILABLE,
+            _ => false,
         }
     }
 
@@ -120,7 +146,7 @@ impl Failure {
     pub(super) fn faults(&self) -> &[Fault] {
         match self {
             Self::Invalid(_, faults) | Self::Answer { faults, .. } => faults,
-            Self::Unreachable { .. } | Self::Local(_) => &[],
+            _ => &[],
         }
     }
 
@@ -130,6 +156,13 @@ impl Failure {
             change(faults);
         }
         self
+    }
+}
+
+fn cause(outcome: &str) -> String {
+    match outcome {
+        "" => String::new(),
+        outcome => format!(": {}", printable(outcome)),
     }
 }
 

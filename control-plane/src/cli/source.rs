@@ -67,6 +67,16 @@ impl Files {
     }
 }
 
+/// One document of another kind than a config.
+pub(super) fn document(path: &Path) -> Result<Value, Failure> {
+    let unreadable = |detail: String| Failure::Local(format!("{}: {detail}", path.display()));
+    let mut files = open(path)?;
+    match (files.pop(), files.is_empty()) {
+        (Some(file), true) => read(&file).map_err(unreadable),
+        _ => Err(unreadable("this takes one file".to_owned())),
+    }
+}
+
 impl Source {
     /// Everything as one document.
     pub(super) fn document(&self) -> Value {

@@ -12,6 +12,9 @@ pub(in crate::api) enum Kind {
     MethodNotAllowed,
     InUse,
     Exists,
+    RolloutActive,
+    IllegalTransition,
+    ApprovalRequired,
     Conflict,
     RevisionConflict,
     TooLarge,
@@ -31,10 +34,14 @@ impl Kind {
         match self {
             Self::BadRequest | Self::TooDeep => StatusCode::BAD_REQUEST,
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
-            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::Forbidden | Self::ApprovalRequired => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::InUse | Self::Exists | Self::Conflict => StatusCode::CONFLICT,
+            Self::InUse
+            | Self::Exists
+            | Self::RolloutActive
+            | Self::IllegalTransition
+            | Self::Conflict => StatusCode::CONFLICT,
             Self::RevisionConflict => StatusCode::PRECONDITION_FAILED,
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -68,6 +75,9 @@ impl Kind {
             Self::MethodNotAllowed => "method-not-allowed",
             Self::InUse => "in-use",
             Self::Exists => "exists",
+            Self::RolloutActive => "rollout-active",
+            Self::IllegalTransition => "illegal-transition",
+            Self::ApprovalRequired => "approval-required",
             Self::Conflict => "conflict",
             Self::RevisionConflict => "revision-conflict",
             Self::TooLarge => "too-large",
@@ -92,6 +102,9 @@ impl Kind {
             Self::MethodNotAllowed => "This method is not allowed here",
             Self::InUse => "Something else needs it",
             Self::Exists => "It is there already",
+            Self::RolloutActive => "A rollout is under way",
+            Self::IllegalTransition => "The rollout does not stand where this can be done",
+            Self::ApprovalRequired => "Somebody else has to say so",
             Self::Conflict => "Too many writes at once",
             Self::RevisionConflict => "It is no longer what it was",
             Self::TooLarge => "The body is too large",

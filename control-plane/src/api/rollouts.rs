@@ -1,0 +1,283 @@
+//! `/v1/fleets/{fleet}/rollouts[/{id}]`: how a fleet moves from one revision to another, and what operators say to that.
+//! What an operator's word means is decided in `rollout::verb`.
+
+mod document;
+mod until;
+
+use axum::extract::{Query, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use utoipa::{IntoParams, ToSchema};
+
+use crate::model::document as model_document;
+use crate::rollout::strategy::{self, StrategyRef};
+use crate::rollout::verb::{self, Refusal, Verb};
+use crate::store::StoreError;
+use crate::store::rollout::{NewRollout, Step};
+
+use super::ApiState;
+use super::by;
+use super::document::Body;
+use super::problem::{FieldError, Kind, Problem, ProblemDocument, Result};
+use super::query::{Nothing, Page, Paging, PathOf, bad_token, json_at};
+
+use self::document::{Rollout, RolloutSummary};
+use self::until::Waiting;
+pub(super) use self::until::patience;
+
+/// Longest reason, in bytes.
+const REASON_MAX: usize = 1_000;
+/// How often a word is tried while the row moves.
+const TRIES: u32 = 16;
+
+/// A rollout to be begun.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Beginning {
+    /// The revision to go to; the newest if not given.
+    to: Option<u64>,
+    /// How; the fleet's strategy if not given.
+    strategy: Option<StrategyRef>,
+    /// Why.
+    #[serde(default)]
+    #[schema(max_length = 1000)]
+    reason: String,
+    /// End the rollout that is active, if one is, and go on with the nodes that it has chosen.
+    #[serde(default)]
+    supersede: bool,
+}
+
+/// What is said with an order.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Ordering {
+    /// Why.
+    #[serde(default)]
+    #[param(max_length = 1000)]
+    reason: String,
+}
+
+/// List the rollouts
+#[utoipa::path(get, path = "/v1/fleets/{fleet}/rollouts", operation_id = "list_rollouts", tag = "rollouts",
+    params(("fleet" = String, Path, description = "The fleet"), Paging), responses(
+    (status = 200, description = "The newest first", body = Page<RolloutSummary>),
+    (status = "default", description = "A problem", body = ProblemDocument, content_type = "application/problem+json")
+))]
+pub(super) async fn list(
+    State(state): State<ApiState>,
+    PathOf(fleet): PathOf<String>,
+    Query(paging): Query<Paging>,
+) -> Result {
+    let limit = paging.limit()?;
+    let before = Some(paging.after()?).filter(|token| !token.is_empty());
+    let head = state.store.fleet(&fleet).await?.head;
+    let rollouts = state.store.rollouts(&fleet, before, limit + 1).await;
+    let rollouts = rollouts.map_err(|error| match error {
+        StoreError::NoSuchRollout { .. } => bad_token(),
+        error => error.into(),
+    })?;
+    let items = rollouts.iter().map(RolloutSummary::from).collect();
+    Ok(json_at(
+        head,
+        Page::new(items, limit, |rollout: &RolloutSummary| rollout.id.clone()),
+    ))
+}
+
+/// Begin a rollout
+///
+/// Works in fleets of either mode, and ends the hold after a rollback.
+#[utoipa::path(post, path = "/v1/fleets/{fleet}/rollouts", operation_id = "start_rollout", tag = "rollouts",
+    params(("fleet" = String, Path, description = "The fleet")),
+    request_body(content((Beginning = "application/json"), (Beginning = "application/yaml"))),
+    responses(
+    (status = 201, description = "It has begun", body = Rollout),
+    (status = "default", description = "A problem", body = ProblemDocument, content_type = "application/problem+json")
+))]
+pub(super) async fn start(
+    State(state): State<ApiState>,
+    PathOf(fleet): PathOf<String>,
+    Query(Nothing {}): Query<Nothing>,
+    Body(body): Body,
+) -> Result {
+    let wanted: Beginning = decode(&body)?;
+    check_reason(&wanted.reason)?;
+    let row = state.store.fleet(&fleet).await?;
+    let reference = wanted.strategy.unwrap_or(row.settings.rollout.strategy);
+    let resolved = strategy::resolve(&row.settings.strategies, &reference, "/strategy");
+    let strategy = resolved.map_err(invalid)?;
+    let asked = by::current();
+    let new = NewRollout {
+        fleet: &fleet,
+        to: wanted.to.unwrap_or(row.head),
+        strategy: &strategy,
+        reason: &wanted.reason,
+        supersede: wanted.supersede,
+        by: asked.by(),
+    };
+    let rollout = state.store.start_rollout(new).await?;
+    let location = HeaderValue::from_str(&format!("/v1/fleets/{fleet}/rollouts/{}", rollout.id));
+    let document = Rollout::of(&state, rollout).await?;
+    let mut response = (StatusCode::CREATED, json_at(row.head, document)).into_response();
+    if let Ok(location) = location {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    Ok(response)
+}
+
+/// Read a rollout
+///
+/// With `wait` the answer comes when what `until` says is so, or after that time.
+#[utoipa::path(get, path = "/v1/fleets/{fleet}/rollouts/{id}", operation_id = "get_rollout", tag = "rollouts",
+    params(
+        ("fleet" = String, Path, description = "The fleet"),
+        ("id" = String, Path, description = "Its id, or `latest`"),
+        Waiting
+    ),
+    responses(
+    (status = 200, description = "The rollout, with its waves, gates and newest events", body = Rollout),
+    (status = "default", description = "A problem", body = ProblemDocument, content_type = "application/problem+json")
+))]
+pub(super) async fn get(
+    State(state): State<ApiState>,
+    PathOf((fleet, id)): PathOf<(String, String)>,
+    Query(waiting): Query<Waiting>,
+) -> Result {
+    let head = state.store.fleet(&fleet).await?.head;
+    let rollout = waiting.read(&state, &fleet, &id).await?;
+    Ok(json_at(head, Rollout::of(&state, rollout).await?))
+}
+
+/// Declares the handler of an order.
+macro_rules! order {
+    ($name:ident, $verb:expr, $title:literal, $path:literal, $id:literal, $done:literal) => {
+        #[doc = $title]
+        #[utoipa::path(post, path = $path, operation_id = $id, tag = "rollouts",
+            params(
+                ("fleet" = String, Path, description = "The fleet"),
+                ("id" = String, Path, description = "Its id, or `latest`"),
+                Ordering
+            ),
+            responses(
+            (status = 200, description = $done, body = Rollout),
+            (status = "default", description = "A problem", body = ProblemDocument, content_type = "application/problem+json")
+        ))]
+        pub(super) async fn $name(
+            State(state): State<ApiState>,
+            PathOf(at): PathOf<(String, String)>,
+            Query(ordering): Query<Ordering>,
+        ) -> Result {
+            order(&state, at, $verb, &ordering).await
+        }
+    };
+}
+
+order!(
+    pause,
+    Verb::Pause,
+    "Pause a rollout",
+    "/v1/fleets/{fleet}/rollouts/{id}/~pause",
+    "pause_rollout",
+    "No further node moves; what fails still goes back"
+);
+order!(
+    resume,
+    Verb::Resume,
+    "Resume a rollout",
+    "/v1/fleets/{fleet}/rollouts/{id}/~resume",
+    "resume_rollout",
+    "It goes on where it stood"
+);
+order!(
+    promote,
+    Verb::Promote,
+    "End the bake of a wave",
+    "/v1/fleets/{fleet}/rollouts/{id}/~promote",
+    "promote_rollout",
+    "Neither time nor missing data is waited for; what fails still goes back"
+);
+order!(
+    approve,
+    Verb::Approve,
+    "Approve a wave",
+    "/v1/fleets/{fleet}/rollouts/{id}/~approve",
+    "approve_rollout",
+    "The wave begins"
+);
+order!(
+    abort,
+    Verb::Abort,
+    "Abort a rollout",
+    "/v1/fleets/{fleet}/rollouts/{id}/~abort",
+    "abort_rollout",
+    "All nodes go back to the old revision"
+);
+
+async fn order(
+    state: &ApiState,
+    (fleet, id): (String, String),
+    verb: Verb,
+    ordering: &Ordering,
+) -> Result<Response> {
+    check_reason(&ordering.reason)?;
+    let asked = by::current();
+    for _ in 0..TRIES {
+        let row = state.store.fleet(&fleet).await?;
+        let rollout = until::find(state, &fleet, &id).await?;
+        let author = match state.store.revision(&fleet, rollout.to).await {
+            Ok(revision) => revision.author,
+            // Revision 0 is nobody's.
+            Err(StoreError::NoSuchRevision { .. }) => String::new(),
+            Err(error) => return Err(error.into()),
+        };
+        let now = state.store.clock().await?;
+        let order = verb::Order {
+            verb,
+            actor: &asked.actor.name,
+            author: &author,
+            reason: &ordering.reason,
+        };
+        let change = verb::apply(&rollout, order, now).map_err(refused)?;
+        let step = Step {
+            next: &change.next,
+            events: &change.events,
+            by: Some((asked.by(), verb.as_str())),
+        };
+        match state.store.step_rollout(step).await {
+            Ok(stored) => {
+                return Ok(json_at(row.head, Rollout::of(state, stored).await?));
+            }
+            // It moved meanwhile; the order may not fit any more.
+            Err(StoreError::Moved) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(StoreError::Moved.into())
+}
+
+fn refused(refusal: Refusal) -> Problem {
+    let kind = match refusal {
+        Refusal::Illegal { .. } => Kind::IllegalTransition,
+        Refusal::NeedsAnother => Kind::ApprovalRequired,
+    };
+    Problem::new(kind, refusal.to_string())
+}
+
+fn decode<T: serde::de::DeserializeOwned>(body: &serde_json::Value) -> Result<T> {
+    model_document::decode(body, "").map_err(invalid)
+}
+
+fn invalid(problems: Vec<crate::model::Problem>) -> Problem {
+    Problem::invalid(problems.into_iter().map(FieldError::of_document).collect())
+}
+
+fn check_reason(reason: &str) -> Result<()> {
+    if reason.len() > REASON_MAX || reason.chars().any(char::is_control) {
+        return Err(Problem::new(
+            Kind::BadRequest,
+            "`reason` is at most 1000 bytes without control characters",
+        ));
+    }
+    Ok(())
+}
