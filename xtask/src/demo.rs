@@ -1,9 +1,12 @@
 //! `cargo xtask demo`: the whole of it on one machine, with nothing but Rust installed. Builds, starts a control plane on its
-//! embedded database, two sample upstreams and three proxies, applies `demo.yaml`, shows what to try, follows the logs.
+//! embedded database, two sample upstreams and three proxies, applies `demo.yaml`, sends a few requests a second, shows what
+//! to try, follows the logs.
 //! Everything ends with Ctrl-C, and its data goes with it.
 
 mod log;
 mod overview;
+mod rollouts;
+mod visitors;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -21,6 +24,7 @@ use crate::run::run;
 use crate::workspace;
 
 const CONFIG: &str = include_str!("../demo.yaml");
+const FLEET: &str = include_str!("../demo/fleet.yaml");
 
 /// The programs' own defaults.
 const ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
@@ -64,8 +68,13 @@ async fn play(exit_after_ready: bool) -> Result<()> {
         stage = Stage::serving(&log) => stage?,
         () = interrupts.next() => return Ok(()),
     };
+    let _visitors = visitors::send();
     if exit_after_ready {
         println!("all three proxies serve the sample config");
+        tokio::select! {
+            outcome = rollouts::try_both() => outcome?,
+            () = interrupts.next() => return Ok(()),
+        }
     } else {
         overview::print();
         log.follow();
@@ -115,6 +124,10 @@ impl Stage {
         let mut stage = Self::start(log).await?;
         stage.control_plane.apply(CONFIG).await?;
         stage.wait_serving().await?;
+        // Only now: nobody waits for the first config to go from proxy to proxy.
+        let settings = Request::put("/v1/fleets/default").yaml(FLEET);
+        let told = stage.control_plane.send(settings.if_match_any()).await?;
+        told.success()?;
         Ok(stage)
     }
 

@@ -40,8 +40,11 @@ impl History {
 #[derive(Args)]
 pub struct Revert {
     /// The revision to go back to; 0 is empty.
-    #[arg(value_name = "N")]
-    revision: u64,
+    #[arg(value_name = "N", required_unless_present = "stable")]
+    revision: Option<u64>,
+    /// Go back to the revision that all nodes serve while no rollout is under way: after a rollback, the last good one.
+    #[arg(long, conflicts_with = "revision")]
+    stable: bool,
     /// Store nothing; show what would change, and for whom.
     #[arg(long)]
     dry_run: bool,
@@ -58,7 +61,17 @@ pub struct Revert {
 
 impl Revert {
     pub(super) async fn run(self, client: &Client) -> Result<Report, Failure> {
-        let verb = format!("{}:revert", self.revision);
+        let revision = match self.revision {
+            Some(revision) => revision,
+            None => {
+                let fleet = client.get(client.of_fleet([])).await?;
+                let stable = fleet.get("stable_revision").and_then(Value::as_u64);
+                stable.ok_or_else(|| {
+                    Failure::Local("this server does not tell the stable revision".to_owned())
+                })?
+            }
+        };
+        let verb = format!("{revision}:revert");
         let target = client
             .of_fleet(["revisions", &verb])
             .with_some("message", self.message.as_deref())

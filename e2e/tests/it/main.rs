@@ -20,6 +20,7 @@ mod proxyless;
 mod random_edits;
 mod replicas;
 mod restart;
+mod rollouts;
 mod same_answers;
 mod session;
 mod state_of_the_world;

@@ -1,6 +1,6 @@
 //! What is running, and lines to try, ready to be copied into another terminal.
 
-use super::{ADMIN, LISTENER_PORT, PROXIES, PROXY_ADMIN_PORT, UPSTREAMS, XDS};
+use super::{ADMIN, LISTENER_PORT, PROXIES, PROXY_ADMIN_PORT, UPSTREAMS, XDS, rollouts};
 
 /// Prints the overview.
 pub(super) fn print() {
@@ -16,7 +16,7 @@ pub(super) fn print() {
         println!("  {name:<15} http://127.0.0.1:{port}");
     }
     println!("\nTry, in another terminal:\n");
-    for (what, line) in lines_to_try() {
+    for (what, line) in lines_to_try().into_iter().chain(rollouts::lines()) {
         println!("  # {what}\n  {line}\n");
     }
     println!("Logs follow; Ctrl-C ends everything.\n");
@@ -59,7 +59,10 @@ fn lines_to_try() -> [(&'static str, String); 9] {
                 "curl -s -w '\\n' -X PUT {fleet}/routes/hello -H 'If-Match: *' -H '{json}' -d '{green}'"
             ),
         ),
-        ("… and all three proxies follow", ask_all),
+        (
+            "… and one proxy follows at once, the others when it has served well for five seconds",
+            ask_all,
+        ),
         (
             "who is connected, and which revision they have",
             format!("curl -s -w '\\n' {fleet}/nodes"),

@@ -1,0 +1,246 @@
+//! What the tests of rollouts share: a fleet of proxies on two control planes with one Postgres, traffic to all of them, and
+//! an eye on which node serves what.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use e2e::client::{Connection, Request};
+use e2e::ports;
+use e2e::postgres::Postgres;
+use e2e::programs::{ControlPlane, ControlPlaneSettings, Proxy, ProxySettings};
+use e2e::upstream::Upstream;
+use e2e::wait;
+use futures_util::future::try_join_all;
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+
+use crate::fleet::endpoints;
+
+const FLEET: &str = "/v1/fleets/default";
+/// Between two requests of one client: the machine has other things to do.
+const PAUSE: Duration = Duration::from_millis(20);
+/// A debug build with many processes on a busy machine.
+const SERVED_WITHIN: Duration = Duration::from_secs(60);
+
+/// Everything that runs. The order is that of dropping: proxies first.
+pub(crate) struct Stage {
+    pub(crate) proxies: Vec<Proxy>,
+    pub(crate) port: u16,
+    pub(crate) control_planes: Vec<ControlPlane>,
+    pub(crate) upstream: Upstream,
+    pub(crate) postgres: Postgres,
+}
+
+/// Requests to all proxies, until they are ended.
+pub(crate) struct Traffic {
+    ended: Arc<AtomicBool>,
+    clients: Vec<JoinHandle<Result<()>>>,
+    counts: Arc<Counts>,
+}
+
+/// What became of requests.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    /// Answered with 200.
+    pub(crate) good: AtomicU64,
+    /// Answered otherwise, which only a revision can be at fault for.
+    pub(crate) bad: AtomicU64,
+    /// The first bad answer, in microseconds since the traffic began; 0 if there was none.
+    pub(crate) first_bad_us: AtomicU64,
+}
+
+impl Stage {
+    /// So many proxies, spread over zones a, b and c and over two control planes, all serving a first revision. `fleet` is
+    /// what is said of the fleet afterwards.
+    pub(crate) async fn start(proxies: usize, fleet: &Value) -> Result<Self> {
+        let postgres = Postgres::start().await?;
+        let url = postgres.database()?;
+        let replica = || ControlPlaneSettings::default().database(&url).start();
+        let control_planes = vec![replica().await?, replica().await?];
+        let upstream = Upstream::start("app").await?;
+        let addresses: Vec<IpAddr> = (0..proxies).map(bind).collect();
+        let port = ports::free_port_on(&addresses)?;
+        let mut stage = Self {
+            proxies: Vec::new(),
+            port,
+            control_planes,
+            upstream,
+            postgres,
+        };
+        stage.commit(&stage.config("1", "/")).await?;
+        for index in 0..proxies {
+            let xds = stage.control_planes[index % 2].xds();
+            let zone = ["a", "b", "c"][index % 3];
+            let settings = ProxySettings::new(format!("edge-{index:02}"), xds)
+                .bind(bind(index))
+                .workers(1)
+                .zone(zone)
+                .arguments(["--report-interval", "1s"]);
+            stage.proxies.push(settings.start().await?);
+        }
+        for proxy in &mut stage.proxies {
+            proxy.wait_live().await?;
+        }
+        stage.wait_served("1").await?;
+        stage.say_of_fleet(fleet).await?;
+        Ok(stage)
+    }
+
+    /// A config whose answer to `/revision` is `text`, and whose `/app` goes to the upstream with its path rewritten.
+    pub(crate) fn config(&self, text: &str, rewrite: &str) -> String {
+        let (port, endpoints) = (self.port, endpoints(&[&self.upstream]));
+        format!(
+            "listeners: [{{name: web, address: 0.0.0.0, port: {port}}}]
+clusters: [{{name: app, endpoints: {endpoints}}}]
+routes:
+- {{name: revision, match: {{path: {{exact: /revision}}}}, respond: {{status: 200, body: '{text}'}}}}
+- {{name: app, match: {{path: {{prefix: /app}}}}, rewrite: {{prefix: {rewrite}}}, forward: {{cluster: app}}}}"
+        )
+    }
+
+    /// Stores a config; its revision and the rollout that takes it to the nodes.
+    pub(crate) async fn commit(&self, config: &str) -> Result<(u64, String)> {
+        let answer = self.control_planes[0].apply(config).await?.json()?;
+        let revision = answer["revision"].as_u64().context("a revision")?;
+        let rollout = answer["delivery"]["rollout"].as_str().unwrap_or_default();
+        Ok((revision, rollout.to_owned()))
+    }
+
+    /// Changes the settings of the fleet.
+    pub(crate) async fn say_of_fleet(&self, settings: &Value) -> Result<()> {
+        let request = Request::put(FLEET).json(settings).if_match_any();
+        self.control_planes[0].send(request).await?.success()?;
+        Ok(())
+    }
+
+    /// A rollout, as one of the replicas tells it.
+    pub(crate) async fn rollout(&self, replica: usize, id: &str) -> Result<Value> {
+        let target = format!("{FLEET}/rollouts/{id}");
+        self.control_planes[replica].get(&target).await
+    }
+
+    /// Waits until a rollout is in one of these states.
+    pub(crate) async fn wait_for(
+        &self,
+        id: &str,
+        states: &[&str],
+        within: Duration,
+    ) -> Result<Value> {
+        wait::until("the rollout is so far", within, async || {
+            let rollout = self
+                .rollout(1, id)
+                .await
+                .map_err(|error| format!("{error:#}"))?;
+            let state = rollout["state"].as_str().unwrap_or_default();
+            if states.contains(&state) {
+                Ok(rollout)
+            } else {
+                Err(format!("{state}: {}", rollout["verdicts"]))
+            }
+        })
+        .await
+    }
+
+    /// What each proxy answers for `/revision`.
+    pub(crate) async fn served(&self) -> Result<Vec<String>> {
+        let asked = self.proxies.iter().map(|proxy| async {
+            let answer = proxy.send(self.port, Request::get("/revision")).await?;
+            anyhow::Ok(answer.text())
+        });
+        try_join_all(asked).await
+    }
+
+    /// Waits until all proxies answer with this.
+    pub(crate) async fn wait_served(&self, text: &str) -> Result<()> {
+        wait::until("all proxies serve it", SERVED_WITHIN, async || {
+            let served = self.served().await.map_err(|error| format!("{error:#}"))?;
+            if served.iter().all(|served| served == text) {
+                Ok(())
+            } else {
+                Err(served.join(" "))
+            }
+        })
+        .await
+    }
+
+    /// Sends requests to all proxies, one client each, until it is ended.
+    pub(crate) fn traffic(&self, target: &'static str) -> Traffic {
+        let (ended, counts) = (Arc::new(AtomicBool::new(false)), Arc::<Counts>::default());
+        let began = Instant::now();
+        let clients = self.proxies.iter().map(|proxy| {
+            let (ended, counts) = (ended.clone(), counts.clone());
+            let peer = proxy.listener(self.port);
+            tokio::spawn(async move {
+                let mut connection = Connection::open(peer).await?;
+                while !ended.load(Ordering::Relaxed) {
+                    let answer = connection.send(Request::get(target)).await;
+                    let answer = answer.with_context(|| format!("a request to {peer} failed"))?;
+                    if answer.status == 200 {
+                        counts.good.fetch_add(1, Ordering::Relaxed);
+                    } else {
+                        counts.bad.fetch_add(1, Ordering::Relaxed);
+                        let us = u64::try_from(began.elapsed().as_micros())?;
+                        let first = &counts.first_bad_us;
+                        let _ = first.compare_exchange(0, us, Ordering::Relaxed, Ordering::Relaxed);
+                    }
+                    tokio::time::sleep(PAUSE).await;
+                }
+                Ok(())
+            })
+        });
+        Traffic {
+            clients: clients.collect(),
+            ended,
+            counts,
+        }
+    }
+}
+
+impl Traffic {
+    /// What became of the requests so far.
+    pub(crate) fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// Ends it. A request without an answer is an error.
+    pub(crate) async fn end(self) -> Result<Arc<Counts>> {
+        self.ended.store(true, Ordering::Relaxed);
+        for client in self.clients {
+            client.await??;
+        }
+        ensure!(
+            self.counts.good.load(Ordering::Relaxed) > 0,
+            "no request was sent"
+        );
+        Ok(self.counts)
+    }
+}
+
+/// The waves of `canary-then-all`, with bakes for people who do not want to wait.
+pub(crate) fn quick_canary() -> Value {
+    json!({
+        "waves": [
+            {"name": "canary", "count": 1, "bake": "2s", "min_nodes": 1, "min_requests": 20},
+            {"percent": 10, "bake": "2s", "min_nodes": 1, "min_requests": 20},
+            {"percent": 50, "bake": "2s", "min_nodes": 1, "min_requests": 20},
+            {"percent": 100, "bake": "1s", "min_nodes": 1, "min_requests": 20},
+        ],
+        "gates": {"health": {
+            "min_requests": 20,
+            "max_error_ratio": 0.05,
+            "compare": {"error_ratio": 0.02, "no_route_ratio": 0.02},
+        }},
+    })
+}
+
+/// A fleet that moves by [`quick_canary`].
+pub(crate) fn quick_canary_fleet() -> Value {
+    json!({"rollout": {"strategy": "quick"}, "strategies": {"quick": quick_canary()}})
+}
+
+fn bind(index: usize) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::new(127, 0, 1, 1 + index as u8))
+}
