@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::rollout::Rollout;
 use crate::rollout::observed::{Node, Observed};
-use crate::rollout::step::{self, Change};
+use crate::rollout::step::step;
+use crate::rollout::{Change, Rollout};
 use crate::store::node_status::NodeStatus;
 use crate::store::rollout::Step;
 use crate::store::{Store, StoreError};
@@ -86,7 +86,7 @@ impl Driver {
         for _ in 0..STEPS_AT_ONCE {
             let observed = self.observe(&rollout).await?;
             let now = self.store.clock().await?;
-            let Some(Change { next, events }) = step::step(&rollout, &observed, now) else {
+            let Some(Change { next, events }) = step(&rollout, &observed, now) else {
                 return Ok(());
             };
             let step = Step {

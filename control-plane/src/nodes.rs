@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use xds::node::Node;
@@ -29,6 +29,7 @@ pub struct Nodes {
     streams: AtomicU64,
     table: Mutex<HashMap<NodeKey, Entry>>,
     changed: Notify,
+    written: watch::Sender<()>,
     metrics: Arc<Metrics>,
 }
 
@@ -71,12 +72,12 @@ pub struct Refused {
 impl Nodes {
     /// No nodes yet; `replica` names this process in the store.
     pub fn new(replica: String, metrics: Arc<Metrics>) -> Arc<Self> {
-        let (streams, table, changed) = (AtomicU64::new(0), Mutex::default(), Notify::new());
         Arc::new(Self {
             replica,
-            streams,
-            table,
-            changed,
+            streams: AtomicU64::new(0),
+            table: Mutex::default(),
+            changed: Notify::new(),
+            written: watch::Sender::default(),
             metrics,
         })
     }
@@ -154,6 +155,11 @@ impl Nodes {
         true
     }
 
+    /// Changes whenever something of this replica's nodes was written to the store.
+    pub fn written(&self) -> watch::Receiver<()> {
+        self.written.subscribe()
+    }
+
     /// Writes what changes to the store, and that this replica lives, until it is cancelled.
     pub async fn run(self: Arc<Self>, store: Arc<dyn Store>, shutdown: CancellationToken) {
         let mut heartbeat_due = Instant::now();
@@ -183,6 +189,8 @@ impl Nodes {
         if let Err(error) = store.write_nodes(&self.replica, &batch).await {
             tracing::warn!(%error, nodes = batch.len(), "node status was not written; it will be tried again");
             self.put_back(&batch);
+        } else {
+            self.written.send_replace(());
         }
     }
 

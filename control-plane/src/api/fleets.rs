@@ -9,9 +9,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::model::document;
-use crate::model::problem::Code;
+use crate::model::problem::{Check, Code};
 use crate::model::timestamp::Timestamp;
-use crate::rollout::strategy::{self, RolloutSettings, Strategy};
+use crate::rollout;
+use crate::rollout::strategy::{RolloutSettings, Strategy};
 use crate::store::{self, FleetSettings, StoreError};
 
 use super::ApiState;
@@ -215,8 +216,9 @@ fn read(body: &serde_json::Value) -> Result<FleetSettings> {
             "at most 64 labels; keys and values have up to 253 bytes and no control characters",
         );
     }
-    let strategies = strategy::check(&settings.rollout, &settings.strategies);
-    errors.extend(strategies.into_iter().map(FieldError::of_document));
+    let mut check = Check::new(None);
+    rollout::check::settings(&mut check, &settings.rollout, &settings.strategies);
+    errors.extend(check.finish().into_iter().map(FieldError::of_document));
     if errors.is_empty() {
         Ok(settings)
     } else {

@@ -11,8 +11,9 @@ use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::model::document as model_document;
-use crate::rollout::strategy::{self, StrategyRef};
-use crate::rollout::verb::{self, Refusal, Verb};
+use crate::rollout::check;
+use crate::rollout::strategy::StrategyRef;
+use crate::rollout::verb::{self, Verb, VerbError, Word};
 use crate::store::StoreError;
 use crate::store::rollout::{NewRollout, Step};
 
@@ -105,8 +106,11 @@ pub(super) async fn start(
     check_reason(&wanted.reason)?;
     let row = state.store.fleet(&fleet).await?;
     let reference = wanted.strategy.unwrap_or(row.settings.rollout.strategy);
-    let resolved = strategy::resolve(&row.settings.strategies, &reference, "/strategy");
-    let strategy = resolved.map_err(invalid)?;
+    let resolved = check::resolve(&row.settings.strategies, &reference);
+    let strategy = resolved.map_err(|mut problem| {
+        problem.pointer.insert_str(0, "/strategy");
+        invalid(vec![problem])
+    })?;
     let asked = by::current();
     let new = NewRollout {
         fleet: &fleet,
@@ -232,13 +236,12 @@ async fn order(
             Err(error) => return Err(error.into()),
         };
         let now = state.store.clock().await?;
-        let order = verb::Order {
-            verb,
+        let word = Word {
             actor: &asked.actor.name,
-            author: &author,
+            revision_author: &author,
             reason: &ordering.reason,
         };
-        let change = verb::apply(&rollout, order, now).map_err(refused)?;
+        let change = verb::apply(&rollout, verb, word, now).map_err(refused)?;
         let step = Step {
             next: &change.next,
             events: &change.events,
@@ -256,12 +259,12 @@ async fn order(
     Err(StoreError::Moved.into())
 }
 
-fn refused(refusal: Refusal) -> Problem {
-    let kind = match refusal {
-        Refusal::Illegal { .. } => Kind::IllegalTransition,
-        Refusal::NeedsAnother => Kind::ApprovalRequired,
+fn refused(error: VerbError) -> Problem {
+    let kind = match error {
+        VerbError::Illegal { .. } => Kind::IllegalTransition,
+        VerbError::SameHand => Kind::ApprovalRequired,
     };
-    Problem::new(kind, refusal.to_string())
+    Problem::new(kind, error.to_string())
 }
 
 fn decode<T: serde::de::DeserializeOwned>(body: &serde_json::Value) -> Result<T> {

@@ -396,6 +396,8 @@ fn takes(wave: &Wave) -> String {
         format!("zones {}", zones.join(", "))
     } else if let Some(wanted) = &wave.labels {
         format!("labels {}", labels(wanted))
+    } else if wave.each_zone {
+        "one zone after the other".to_owned()
     } else {
         String::new()
     }
