@@ -10,6 +10,8 @@
 //! ([`want::want`]), so every replica says the same without asking another. The row changes by [`step::step`], which the
 //! one loop calls with what was observed, and by an operator's [`verb::Verb`]; each change is fenced by the row's version.
 
+pub mod begin;
+pub mod check;
 pub mod observed;
 pub mod selection;
 pub mod strategy;
@@ -112,6 +114,15 @@ pub struct Paused {
     pub left_us: Option<i64>,
 }
 
+/// What becomes of a rollout, to be written in one transaction.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change {
+    /// The rollout as it is to be; its `row_version` is that of the one it was made from.
+    pub next: Rollout,
+    /// What happened, in order; never nothing.
+    pub events: Vec<Event>,
+}
+
 /// A change of a rollout, as it is told: one for each transition, each choice of nodes and each verdict that is not as it was.
 /// Written in the transaction of the change.
 #[derive(Clone, Debug, PartialEq)]
@@ -165,12 +176,58 @@ impl State {
         }
     }
 
+    /// The state of that name.
+    pub fn of_str(name: &str) -> Option<Self> {
+        let all = [
+            Self::AwaitingApproval,
+            Self::Advancing,
+            Self::Settling,
+            Self::Baking,
+            Self::Paused,
+            Self::RollingBack,
+            Self::Completed,
+            Self::RolledBack,
+            Self::Canceled,
+            Self::Superseded,
+        ];
+        all.into_iter().find(|state| state.as_str() == name)
+    }
+
     /// Whether nothing follows.
     pub const fn is_terminal(self) -> bool {
         matches!(
             self,
             Self::Completed | Self::RolledBack | Self::Canceled | Self::Superseded
         )
+    }
+}
+
+impl EventKind {
+    /// The name as it stands in the API and the database.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Started => "started",
+            Self::Moved => "moved",
+            Self::Advanced => "advanced",
+            Self::Judged => "judged",
+            Self::Refused => "refused",
+            Self::Ordered => "ordered",
+            Self::Ended => "ended",
+        }
+    }
+
+    /// The kind of that name.
+    pub fn of_str(name: &str) -> Option<Self> {
+        let all = [
+            Self::Started,
+            Self::Moved,
+            Self::Advanced,
+            Self::Judged,
+            Self::Refused,
+            Self::Ordered,
+            Self::Ended,
+        ];
+        all.into_iter().find(|kind| kind.as_str() == name)
     }
 }
 
