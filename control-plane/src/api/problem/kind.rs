@@ -12,10 +12,11 @@ pub(in crate::api) enum Kind {
     MethodNotAllowed,
     InUse,
     Exists,
+    Conflict,
     RolloutActive,
+    NothingToRollOut,
     IllegalTransition,
     ApprovalRequired,
-    Conflict,
     RevisionConflict,
     TooLarge,
     TooDeep,
@@ -39,9 +40,10 @@ impl Kind {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::InUse
             | Self::Exists
+            | Self::Conflict
             | Self::RolloutActive
-            | Self::IllegalTransition
-            | Self::Conflict => StatusCode::CONFLICT,
+            | Self::NothingToRollOut
+            | Self::IllegalTransition => StatusCode::CONFLICT,
             Self::RevisionConflict => StatusCode::PRECONDITION_FAILED,
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -75,10 +77,11 @@ impl Kind {
             Self::MethodNotAllowed => "method-not-allowed",
             Self::InUse => "in-use",
             Self::Exists => "exists",
-            Self::RolloutActive => "rollout-active",
             Self::IllegalTransition => "illegal-transition",
             Self::ApprovalRequired => "approval-required",
             Self::Conflict => "conflict",
+            Self::RolloutActive => "rollout-active",
+            Self::NothingToRollOut => "nothing-to-roll-out",
             Self::RevisionConflict => "revision-conflict",
             Self::TooLarge => "too-large",
             Self::TooDeep => "too-deep",
@@ -102,10 +105,11 @@ impl Kind {
             Self::MethodNotAllowed => "This method is not allowed here",
             Self::InUse => "Something else needs it",
             Self::Exists => "It is there already",
-            Self::RolloutActive => "A rollout is under way",
             Self::IllegalTransition => "The rollout does not stand where this can be done",
             Self::ApprovalRequired => "Somebody else has to say so",
             Self::Conflict => "Too many writes at once",
+            Self::RolloutActive => "A rollout is under way",
+            Self::NothingToRollOut => "The fleet is there already",
             Self::RevisionConflict => "It is no longer what it was",
             Self::TooLarge => "The body is too large",
             Self::TooDeep => "The body is nested too deeply",
