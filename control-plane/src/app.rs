@@ -16,6 +16,7 @@ use crate::join::JoinLayer;
 use crate::metrics::Metrics;
 use crate::nodes::Nodes;
 use crate::reconciler::Reconciler;
+use crate::refusals::Refusals;
 use crate::session::SessionService;
 use crate::settings::Settings;
 use crate::snapshots::Snapshots;
@@ -62,6 +63,7 @@ impl App {
             Arc::new(Snapshots::default()),
             Nodes::new(replica.clone(), metrics.clone()),
         );
+        let refusals = Refusals::new(snapshots.clone());
         let reconciler = Arc::new(Reconciler::new(store.clone(), snapshots.clone()));
         // Before the first stream: a fleet that is not known yet would be refused.
         reconciler.refresh().await?;
@@ -69,11 +71,17 @@ impl App {
             reconciler: reconciler.clone(),
             snapshots: snapshots.clone(),
             nodes: nodes.clone(),
+            refusals: refusals.clone(),
             metrics: metrics.clone(),
             turnstile: Turnstile::per_second(settings.new_streams_per_second),
             control_plane: replica,
         });
-        let session = SessionService::new(reconciler.clone(), snapshots.clone(), nodes.clone());
+        let session = SessionService::new(
+            reconciler.clone(),
+            snapshots.clone(),
+            nodes.clone(),
+            refusals.clone(),
+        );
         let access = if settings.admin_asks() {
             Access::by_token(tokens.clone())
         } else {
@@ -87,6 +95,7 @@ impl App {
         tasks.spawn(running(tokens.run(shutdown.clone())));
         tasks.spawn(running(reconciler.run(shutdown.clone())));
         tasks.spawn(running(nodes.run(store.clone(), shutdown.clone())));
+        tasks.spawn(running(refusals.run(store.clone(), shutdown.clone())));
         tasks.spawn(serve_xds(
             Incoming::new(xds, xds_tls)?,
             join,
