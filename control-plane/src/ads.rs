@@ -1,5 +1,5 @@
 //! The xDS server: aggregated streams and streams of one type, each in both variants of the protocol. In: streams of
-//! clients. Out: what `snapshots` holds for their fleet and class, and to `nodes` what they make of it.
+//! clients. Out: what `snapshots` holds for their fleet, their class and them, and to `nodes` what they make of it.
 //!
 //! - `subscription`: what a client asked for, pure.
 //! - `held`, `whole`: what it holds, as far as the server knows, pure.
@@ -30,6 +30,7 @@ use tonic::service::Routes;
 use crate::metrics::Metrics;
 use crate::nodes::Nodes;
 use crate::reconciler::Reconciler;
+use crate::refusals::Refusals;
 use crate::snapshots::Snapshots;
 
 pub use self::delta::{DeltaState, Meaning};
@@ -53,6 +54,8 @@ pub struct StreamContext {
     pub snapshots: Arc<Snapshots>,
     /// Told what clients say.
     pub nodes: Arc<Nodes>,
+    /// Told what they refuse.
+    pub refusals: Arc<Refusals>,
     /// Counts.
     pub metrics: Arc<Metrics>,
     /// How fast new streams come in.

@@ -12,10 +12,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::ads::{AdsService, StreamContext, Turnstile};
 use crate::api::{self, Access, ApiState, Turns};
+use crate::driver::Driver;
 use crate::join::JoinLayer;
 use crate::metrics::Metrics;
 use crate::nodes::Nodes;
 use crate::reconciler::Reconciler;
+use crate::refusals::Refusals;
 use crate::session::SessionService;
 use crate::settings::Settings;
 use crate::snapshots::Snapshots;
@@ -62,6 +64,7 @@ impl App {
             Arc::new(Snapshots::default()),
             Nodes::new(replica.clone(), metrics.clone()),
         );
+        let refusals = Refusals::new(snapshots.clone());
         let reconciler = Arc::new(Reconciler::new(store.clone(), snapshots.clone()));
         // Before the first stream: a fleet that is not known yet would be refused.
         reconciler.refresh().await?;
@@ -69,11 +72,17 @@ impl App {
             reconciler: reconciler.clone(),
             snapshots: snapshots.clone(),
             nodes: nodes.clone(),
+            refusals: refusals.clone(),
             metrics: metrics.clone(),
             turnstile: Turnstile::per_second(settings.new_streams_per_second),
-            control_plane: replica,
+            control_plane: replica.clone(),
         });
-        let session = SessionService::new(reconciler.clone(), snapshots.clone(), nodes.clone());
+        let session = SessionService::new(
+            reconciler.clone(),
+            snapshots.clone(),
+            nodes.clone(),
+            refusals.clone(),
+        );
         let access = if settings.admin_asks() {
             Access::by_token(tokens.clone())
         } else {
@@ -85,8 +94,10 @@ impl App {
             tasks.spawn(running(tls.clone().follow(shutdown.clone())));
         }
         tasks.spawn(running(tokens.run(shutdown.clone())));
-        tasks.spawn(running(reconciler.run(shutdown.clone())));
+        let driver = Driver::new(store.clone(), replica, nodes.written());
+        tasks.spawn(running(reconciler.run(driver, shutdown.clone())));
         tasks.spawn(running(nodes.run(store.clone(), shutdown.clone())));
+        tasks.spawn(running(refusals.run(store.clone(), shutdown.clone())));
         tasks.spawn(serve_xds(
             Incoming::new(xds, xds_tls)?,
             join,

@@ -7,6 +7,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::rollout::observed::{Node, Observed};
@@ -35,17 +36,32 @@ const STEPS_AT_ONCE: usize = 8;
 pub struct Driver {
     store: Arc<dyn Store>,
     replica: String,
-    /// Until when this replica surely has the lease.
+    /// When this replica last took the lease.
     leased: Mutex<Option<Instant>>,
+    /// Changes when something of this replica's own nodes was written.
+    written: watch::Receiver<()>,
 }
 
 impl Driver {
-    /// A driver that is known to others as `replica`.
-    pub fn new(store: Arc<dyn Store>, replica: String) -> Self {
+    /// A driver that is known to others as `replica`, and that `written` tells of what its own nodes say.
+    pub fn new(store: Arc<dyn Store>, replica: String, written: watch::Receiver<()>) -> Self {
         Self {
             store,
             replica,
             leased: Mutex::default(),
+            written,
+        }
+    }
+
+    /// Waits until rollouts are to be looked at again: so long as [`Self::drive`] said, or until nodes have said something.
+    pub async fn look(&self, after: Option<Duration>) {
+        let Some(after) = after else {
+            return std::future::pending().await;
+        };
+        let mut written = self.written.clone();
+        tokio::select! {
+            () = tokio::time::sleep(after) => {}
+            Ok(()) = written.changed() => {}
         }
     }
 

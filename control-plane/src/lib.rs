@@ -43,7 +43,11 @@ pub mod nodes;
 
 pub mod events;
 
+pub mod brake;
+
 pub mod snapshots;
+
+pub mod refusals;
 
 pub mod driver;
 

@@ -2,9 +2,11 @@
 //! they have it, and what they say of it. In: the snapshots that `ads` serves as well. Out: targets, and to `nodes` what
 //! is live where.
 //!
-//! Here every node is told to activate the fleet's revision as soon as it has it.
+//! Every node is told to activate the revision that is picked for it as soon as it has it.
 
-use std::collections::BTreeSet;
+mod targets;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -20,8 +22,13 @@ use crate::join::Joined;
 use crate::model::timestamp::Timestamp;
 use crate::nodes::{Nodes, Report};
 use crate::reconciler::Reconciler;
-use crate::snapshots::{Served, Snapshots};
+use crate::refusals::Refusals;
+use crate::rollout::observed::Refused;
+use crate::rollout::selection::Member;
+use crate::snapshots::{Picked, Serving, Snapshots};
 use crate::store::node_status::Refusal;
+
+use self::targets::Targets;
 
 /// The service.
 #[derive(Clone, Debug)]
@@ -29,17 +36,24 @@ pub struct SessionService {
     reconciler: Arc<Reconciler>,
     snapshots: Arc<Snapshots>,
     nodes: Arc<Nodes>,
+    refusals: Arc<Refusals>,
 }
 
 type Responses = mpsc::Sender<Result<Target, tonic::Status>>;
 
 impl SessionService {
-    /// A service that tells of `snapshots` and writes to `nodes`.
-    pub fn new(reconciler: Arc<Reconciler>, snapshots: Arc<Snapshots>, nodes: Arc<Nodes>) -> Self {
+    /// A service that tells of `snapshots` and writes to `nodes` and `refusals`.
+    pub fn new(
+        reconciler: Arc<Reconciler>,
+        snapshots: Arc<Snapshots>,
+        nodes: Arc<Nodes>,
+        refusals: Arc<Refusals>,
+    ) -> Self {
         Self {
             reconciler,
             snapshots,
             nodes,
+            refusals,
         }
     }
 
@@ -68,34 +82,37 @@ impl SessionService {
         if let Err(error) = self.reconciler.refresh().await {
             tracing::warn!(%error, "a session is served from what is known already");
         }
-        let (fleet, node) = (first.fleet.clone(), first.node_id.clone());
         let mut watched = self
             .snapshots
-            .watch(&fleet, ClientClass::Signalbox)
-            .ok_or_else(|| tonic::Status::not_found(format!("there is no fleet {fleet:?}")))?;
-        let mut seen = first.assignment;
-        self.take(&fleet, &node, &first);
+            .watch(&first.fleet, ClientClass::Signalbox)
+            .ok_or_else(|| {
+                tonic::Status::not_found(format!("there is no fleet {:?}", first.fleet))
+            })?;
+        let labels: BTreeMap<_, _> = first.labels.clone().into_iter().collect();
+        let node = Member {
+            id: &first.node_id,
+            zone: &first.zone,
+            labels: &labels,
+        };
+        let mut targets = Targets::new(first.assignment);
+        self.take(&first, &first, &mut targets);
         let mut news = true;
         loop {
             tokio::select! {
                 status = statuses.message() => match status? {
-                    Some(status) => {
-                        seen = seen.max(status.assignment);
-                        self.take(&fleet, &node, &status);
-                    }
+                    Some(status) => self.take(&first, &status, &mut targets),
                     None => return Ok(()),
                 },
                 changed = watched.changed() => {
                     if changed.is_err() {
-                        return Err(tonic::Status::not_found(format!("the fleet {fleet:?} is gone")));
+                        return Err(tonic::Status::not_found(format!("the fleet {:?} is gone", first.fleet)));
                     }
                     news = true;
                 }
                 permit = responses.reserve(), if news => {
                     let Ok(permit) = permit else { return Ok(()) };
                     news = false;
-                    // Who has seen more than this replica knows is not moved back; the next change brings more.
-                    if let Some(target) = next_target(&mut watched, seen) {
+                    if let Some(target) = next_target(&mut watched, &mut targets, node) {
                         permit.send(Ok(target));
                     }
                 }
@@ -103,11 +120,25 @@ impl SessionService {
         }
     }
 
-    fn take(&self, fleet: &str, node: &str, status: &Status) {
+    /// Takes in what a proxy says, who has said in its `first` status who it is.
+    fn take(&self, first: &Status, status: &Status, targets: &mut Targets) {
+        targets.sees(status.assignment);
+        let (fleet, node) = (&first.fleet, &first.node_id);
         let refused = match status.state() {
-            State::Refused => Some(refusal(status)),
+            State::Refused => targets.revision(status.assignment),
             _ => None,
         };
+        let refused = refused.map(|revision| refusal(status, revision));
+        if let Some(refused) = &refused {
+            let told = Refused {
+                node: node.clone(),
+                type_url: refused.type_url.clone(),
+                resources: refused.resources.clone(),
+                message: refused.message.clone(),
+                at: refused.at,
+            };
+            self.refusals.note(fleet, refused.revision, told);
+        }
         let revision = |number: u64| Some(number).filter(|number| *number > 0);
         let report = Report {
             live_revision: revision(status.live_revision),
@@ -140,14 +171,33 @@ impl Session for SessionService {
     }
 }
 
-fn next_target(watched: &mut watch::Receiver<Arc<Served>>, seen: u64) -> Option<Target> {
-    let served = watched.borrow_and_update();
-    let target = target(&served);
-    (target.assignment >= seen).then_some(target)
+/// What to tell a proxy, if it is news to it. Who has seen more than this replica knows is not moved back; the next change
+/// brings more.
+fn next_target(
+    watched: &mut watch::Receiver<Serving>,
+    targets: &mut Targets,
+    node: Member<'_>,
+) -> Option<Target> {
+    let picked = {
+        let serving = watched.borrow_and_update();
+        if targets.has_seen_more_than(serving.assignment) {
+            tracing::warn!(
+                node = node.id,
+                assignment = serving.assignment,
+                "a node has seen more than this control plane knows; it waits"
+            );
+            return None;
+        }
+        serving.pick(node)
+    };
+    let revision = picked.served.revision();
+    targets
+        .tell(picked.assignment, revision)
+        .then(|| target(&picked))
 }
 
-/// What to serve. While every node is to serve the newest revision, its number counts the assignments as well.
-fn target(served: &Served) -> Target {
+fn target(picked: &Picked) -> Target {
+    let Picked { served, assignment } = picked;
     let sums = served.snapshot().revision_sums();
     let sums = sums.iter().map(|(ty, sum)| TypeSum {
         type_url: ty.type_url().to_owned(),
@@ -155,21 +205,21 @@ fn target(served: &Served) -> Target {
         sum: sum.to_bytes().to_vec(),
     });
     Target {
-        assignment: served.revision(),
+        assignment: *assignment,
         revision: served.revision(),
         phase: Phase::Activate.into(),
         sums: sums.collect(),
     }
 }
 
-fn refusal(status: &Status) -> Refusal {
+fn refusal(status: &Status, revision: u64) -> Refusal {
     let line = |problem: &Problem| match problem.name.as_str() {
         "" => problem.detail.clone(),
         name => format!("{name}: {}: {}", problem.path, problem.detail),
     };
     let lines: Vec<String> = status.problems.iter().map(line).collect();
     Refusal {
-        revision: status.assignment,
+        revision,
         type_url: status
             .problems
             .first()

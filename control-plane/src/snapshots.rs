@@ -1,184 +1,219 @@
-//! What every fleet is served now, one snapshot for each class of client. The reconciler is the only writer; streams
-//! watch. Nothing here is per node: ten thousand streams share one snapshot and one diff to the one before.
+//! What every fleet is served now, one value for each class of client. The reconciler is the only writer; streams watch.
+//! Nothing here is per node: ten thousand streams share two snapshots at most, and the differences between them.
+
+pub mod served;
+pub mod serving;
 
 use std::collections::HashMap;
-use std::sync::{Arc, OnceLock, RwLock, Weak};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use tokio::sync::watch;
 use xds::node::ClientClass;
-use xds::snapshot::{Diff, Snapshot};
-use xds::type_url::ResourceType;
+use xds::snapshot::Snapshot;
 
-/// A snapshot as it is served, with the revision it belongs to.
-#[derive(Debug)]
-pub struct Served {
-    revision: u64,
-    change_seq: u64,
-    snapshot: Snapshot,
-    previous: Weak<Served>,
-    since_previous: [OnceLock<Arc<Diff>>; ResourceType::ALL.len()],
+use crate::brake::Brake;
+use crate::rollout::Rollout;
+
+pub use self::served::Served;
+pub use self::serving::{Moving, Picked, Serving};
+
+/// One revision, as each class is served it.
+pub type Classes = HashMap<ClientClass, Arc<Served>>;
+
+/// What a fleet is served from a moment on.
+#[derive(Clone, Debug)]
+pub struct Publication {
+    /// The fleet's change counter at that moment.
+    pub change_seq: u64,
+    /// Its counter of changes of what any node is to serve.
+    pub assignment: u64,
+    /// Its stable revision.
+    pub stable: Classes,
+    /// Its active rollout with the revision that it goes to, which is empty if it cannot be built.
+    pub rollout: Option<(Arc<Rollout>, Classes)>,
 }
 
-impl Served {
-    /// A snapshot that comes after `previous`, if there is one.
-    pub fn new(
-        revision: u64,
-        change_seq: u64,
-        snapshot: Snapshot,
-        previous: Weak<Self>,
-    ) -> Arc<Self> {
-        Arc::new(Self {
-            revision,
-            change_seq,
-            snapshot,
-            previous,
-            since_previous: Default::default(),
-        })
-    }
-
-    /// The fleet's revision.
-    pub fn revision(&self) -> u64 {
-        self.revision
-    }
-
-    /// The fleet's change counter when this was built; endpoints count as well.
-    pub fn change_seq(&self) -> u64 {
-        self.change_seq
-    }
-
-    /// The resources.
-    pub fn snapshot(&self) -> &Snapshot {
-        &self.snapshot
-    }
-
-    /// What turns `older` into this. For the snapshot before this one it is computed once for all streams.
-    pub fn since(&self, older: &Arc<Self>, ty: ResourceType) -> Arc<Diff> {
-        let compute = || Arc::new(self.snapshot.diff(&older.snapshot, ty));
-        if Weak::ptr_eq(&self.previous, &Arc::downgrade(older)) {
-            return self.since_previous[ty.index()].get_or_init(compute).clone();
-        }
-        compute()
-    }
-}
-
-type Watched = watch::Sender<Arc<Served>>;
-
-/// The served snapshots of all fleets.
+/// What is served to all fleets.
 #[derive(Debug, Default)]
 pub struct Snapshots {
-    fleets: RwLock<HashMap<String, HashMap<ClientClass, Watched>>>,
+    fleets: RwLock<HashMap<String, FleetServing>>,
+}
+
+#[derive(Debug, Default)]
+struct FleetServing {
+    change_seq: u64,
+    /// The active rollout and its brake.
+    braking: Option<(Arc<Rollout>, Arc<Brake>)>,
+    classes: HashMap<ClientClass, watch::Sender<Serving>>,
 }
 
 impl Snapshots {
     /// Watches what clients of a class are served; `None` if the fleet is not known.
-    pub fn watch(&self, fleet: &str, class: ClientClass) -> Option<watch::Receiver<Arc<Served>>> {
-        let fleets = self
-            .fleets
-            .read()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        Some(fleets.get(fleet)?.get(&class)?.subscribe())
+    pub fn watch(&self, fleet: &str, class: ClientClass) -> Option<watch::Receiver<Serving>> {
+        Some(self.read().get(fleet)?.classes.get(&class)?.subscribe())
     }
 
-    /// The change counter that a fleet's snapshots were built at; `None` if there are none.
+    /// The change counter that a fleet was published at last; `None` if it was not.
     pub fn change_seq(&self, fleet: &str) -> Option<u64> {
-        let fleets = self
-            .fleets
-            .read()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        fleets
-            .get(fleet)?
-            .values()
-            .map(|watched| watched.borrow().change_seq)
-            .min()
+        Some(self.read().get(fleet)?.change_seq)
     }
 
-    /// Publishes new snapshots of a fleet, one a class.
-    pub fn publish(
-        &self,
-        fleet: &str,
-        revision: u64,
-        change_seq: u64,
-        snapshots: Vec<(ClientClass, Snapshot)>,
-    ) {
-        let mut fleets = self
-            .fleets
-            .write()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        let classes = fleets.entry(fleet.to_owned()).or_default();
-        for (class, snapshot) in snapshots {
-            match classes.get(&class) {
+    /// Everything that anybody in a fleet is served, the newest revision first.
+    pub fn all(&self, fleet: &str) -> Vec<Snapshot> {
+        let fleets = self.read();
+        let classes = fleets
+            .get(fleet)
+            .into_iter()
+            .flat_map(|fleet| &fleet.classes);
+        let (mut new, mut stable) = (Vec::new(), Vec::new());
+        for (_, watched) in classes {
+            let serving = watched.borrow();
+            let to = serving
+                .moving
+                .as_ref()
+                .and_then(|moving| moving.to.as_ref());
+            new.extend(to.map(|to| to.snapshot().clone()));
+            stable.push(serving.stable.snapshot().clone());
+        }
+        new.append(&mut stable);
+        new
+    }
+
+    /// Publishes what a fleet is served.
+    pub fn publish(&self, fleet: &str, publication: Publication) {
+        let Publication {
+            change_seq,
+            assignment,
+            stable,
+            rollout,
+        } = publication;
+        let mut fleets = self.write();
+        let fleet = fleets.entry(fleet.to_owned()).or_default();
+        fleet.change_seq = change_seq;
+        fleet.brake(rollout.as_ref().map(|(rollout, _)| rollout));
+        for (class, stable) in stable {
+            let moving = rollout.as_ref().zip(fleet.braking.as_ref());
+            let moving = moving.map(|((rollout, to), (_, brake))| Moving {
+                rollout: rollout.clone(),
+                to: to.get(&class).cloned(),
+                brake: brake.clone(),
+            });
+            let serving = Serving {
+                assignment,
+                stable,
+                moving,
+            };
+            match fleet.classes.get(&class) {
                 Some(watched) => {
-                    let previous = Arc::downgrade(&watched.borrow());
-                    watched.send_replace(Served::new(revision, change_seq, snapshot, previous));
+                    watched.send_replace(serving);
                 }
                 None => {
-                    classes.insert(
-                        class,
-                        watch::Sender::new(Served::new(
-                            revision,
-                            change_seq,
-                            snapshot,
-                            Weak::new(),
-                        )),
-                    );
+                    fleet.classes.insert(class, watch::Sender::new(serving));
                 }
             }
         }
     }
 
-    /// Forgets a fleet that is gone; its streams see their watch close.
+    /// The brake of the rollout that goes to this revision, if one runs.
+    pub fn brake(&self, fleet: &str, to: u64) -> Option<Arc<Brake>> {
+        let fleets = self.read();
+        let (rollout, brake) = fleets.get(fleet)?.braking.as_ref()?;
+        (rollout.to == to).then(|| brake.clone())
+    }
+
+    /// Has every stream of a fleet look again.
+    pub fn look_again(&self, fleet: &str) {
+        if let Some(fleet) = self.read().get(fleet) {
+            for watched in fleet.classes.values() {
+                watched.send_modify(|_| {});
+            }
+        }
+    }
+
+    /// Forgets fleets that are gone; their streams see their watch close.
     pub fn forget_all_but(&self, keep: impl Fn(&str) -> bool) {
-        self.fleets
-            .write()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .retain(|fleet, _| keep(fleet));
+        self.write().retain(|fleet, _| keep(fleet));
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, HashMap<String, FleetServing>> {
+        self.fleets.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, HashMap<String, FleetServing>> {
+        self.fleets.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl FleetServing {
+    /// A rollout keeps its brake from row to row.
+    fn brake(&mut self, rollout: Option<&Arc<Rollout>>) {
+        let before = self.braking.take();
+        self.braking = rollout.map(|rollout| {
+            let brake = match before {
+                Some((before, brake)) if before.id == rollout.id => {
+                    brake.read(rollout.row_version);
+                    brake
+                }
+                _ => Arc::new(Brake::new(rollout.row_version)),
+            };
+            (rollout.clone(), brake)
+        });
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::serving::tests::rollout;
     use super::*;
 
-    fn revision_of(snapshots: &Snapshots, class: ClientClass) -> Option<u64> {
-        snapshots
-            .watch("default", class)
-            .map(|watched| watched.borrow().revision())
+    fn classes(revision: u64) -> Classes {
+        [(
+            ClientClass::Envoy,
+            Served::new(revision, Snapshot::default()),
+        )]
+        .into()
+    }
+
+    fn publication(rollout: Option<(Arc<Rollout>, Classes)>) -> Publication {
+        Publication {
+            change_seq: 1,
+            assignment: 1,
+            stable: classes(1),
+            rollout,
+        }
     }
 
     #[test]
     fn an_unknown_fleet_has_no_snapshot() {
         let snapshots = Snapshots::default();
-        snapshots.publish(
-            "default",
-            1,
-            1,
-            vec![(ClientClass::Envoy, Snapshot::default())],
-        );
-        assert_eq!(revision_of(&snapshots, ClientClass::Envoy), Some(1));
-        assert_eq!(revision_of(&snapshots, ClientClass::Signalbox), None);
+        snapshots.publish("default", publication(None));
+        let watched = snapshots.watch("default", ClientClass::Envoy).unwrap();
+        assert_eq!(watched.borrow().stable.revision(), 1);
+        let unknown = snapshots.watch("default", ClientClass::Signalbox);
+        assert!(unknown.is_none());
         assert!(snapshots.watch("other", ClientClass::Envoy).is_none());
     }
 
     #[test]
-    fn neighbours_share_one_diff() {
+    fn a_rollout_keeps_its_brake_from_row_to_row_and_the_next_one_has_its_own() {
         let snapshots = Snapshots::default();
-        let publish = |seq| {
-            snapshots.publish(
-                "default",
-                seq,
-                seq,
-                vec![(ClientClass::Envoy, Snapshot::default())],
-            );
+        let publish = |id: &str, row_version: u64| {
+            let row = Rollout {
+                id: id.to_owned(),
+                row_version,
+                ..rollout()
+            };
+            let row = Some((Arc::new(row), classes(2)));
+            snapshots.publish("default", publication(row));
+            snapshots.brake("default", 2).unwrap()
         };
-        publish(1);
-        let watched = snapshots.watch("default", ClientClass::Envoy).unwrap();
-        let first = watched.borrow().clone();
-        publish(2);
-        let second = watched.borrow().clone();
-        let (a, b) = (
-            second.since(&first, ResourceType::Cluster),
-            second.since(&first, ResourceType::Cluster),
-        );
-        assert!(Arc::ptr_eq(&a, &b));
+        let first = publish("a", 1);
+        first.pull("n");
+        assert!(Arc::ptr_eq(&first, &publish("a", 2)));
+        assert!(first.is_pulled());
+        assert!(!publish("b", 1).is_pulled());
+        assert!(snapshots.brake("default", 1).is_none());
+        snapshots.publish("default", publication(None));
+        assert!(snapshots.brake("default", 2).is_none());
     }
 }

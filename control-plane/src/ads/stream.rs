@@ -1,5 +1,5 @@
-//! The I/O of one stream, in either variant: reads requests, watches the fleet's snapshot, and writes a response whenever
-//! the client can take one. No lock is held while it waits; all decisions are in `delta` and `sotw`.
+//! The I/O of one stream, in either variant: reads requests, watches what the fleet is served, picks what its node is, and
+//! writes a response whenever the client can take one. No lock is held while it waits; all decisions are in `delta` and `sotw`.
 
 use std::sync::Arc;
 
@@ -10,8 +10,11 @@ use xds::node::Node;
 use xds::type_url::ResourceType;
 
 use crate::join::Joined;
+use crate::model::timestamp::Timestamp;
 use crate::nodes::{NodeHandle, Refused};
-use crate::snapshots::Served;
+use crate::rollout::observed;
+use crate::rollout::selection::Member;
+use crate::snapshots::Serving;
 
 use super::StreamContext;
 use super::delta::Meaning;
@@ -58,7 +61,7 @@ async fn serve<V: Variant>(
         .watch(&node.fleet, V::class(node.class()))
         .ok_or_else(|| Status::not_found(format!("there is no fleet {:?}", node.fleet)))?;
     tracing::info!(fleet = %node.fleet, node = %node.id, class = %node.class(), "xDS stream opened");
-    let target = watched.borrow_and_update().clone();
+    let target = watched.borrow_and_update().pick(member(&node)).served;
     let handle = context.nodes.connect(&node, only, target.revision());
     let mut session = Session {
         context,
@@ -66,6 +69,7 @@ async fn serve<V: Variant>(
         state: V::new(target, node.class(), Instant::now()),
         handle,
         node,
+        sent: [None; ResourceType::ALL.len()],
         unknown_type: None,
     };
     let result = match session.request(&first) {
@@ -82,6 +86,8 @@ struct Session<'c, V> {
     state: V,
     handle: NodeHandle,
     node: Node,
+    /// Of which revision the last response was, by type.
+    sent: [Option<u64>; ResourceType::ALL.len()],
     /// The answer to a type that we do not serve.
     unknown_type: Option<Encoded>,
 }
@@ -90,7 +96,7 @@ impl<V: Variant> Session<'_, V> {
     async fn drive(
         &mut self,
         requests: &mut Streaming<V::Request>,
-        watched: &mut watch::Receiver<Arc<Served>>,
+        watched: &mut watch::Receiver<Serving>,
         responses: &Responses,
     ) -> Result<(), Status> {
         let mut pending = true;
@@ -112,10 +118,7 @@ impl<V: Variant> Session<'_, V> {
                     if changed.is_err() {
                         return Err(Status::not_found(format!("the fleet {:?} is gone", self.node.fleet)));
                     }
-                    let target = watched.borrow_and_update().clone();
-                    self.handle.wanted(target.revision());
-                    self.state.retarget(target, Instant::now());
-                    pending = true;
+                    pending |= self.look(watched);
                 }
                 permit = responses.reserve(), if pending => {
                     let Ok(permit) = permit else { return Ok(()) };
@@ -129,6 +132,17 @@ impl<V: Variant> Session<'_, V> {
         }
     }
 
+    /// Looks what the node is served now; `true` if that is something else.
+    fn look(&mut self, watched: &mut watch::Receiver<Serving>) -> bool {
+        let target = watched.borrow_and_update().pick(member(&self.node)).served;
+        if Arc::ptr_eq(&target, self.state.target()) {
+            return false;
+        }
+        self.handle.wanted(target.revision());
+        self.state.retarget(target, Instant::now());
+        true
+    }
+
     fn request(&mut self, request: &V::Request) -> Result<(), Status> {
         let Some(ty) = self.type_of(V::type_url(request))? else {
             // It must not end an aggregated stream.
@@ -140,19 +154,32 @@ impl<V: Variant> Session<'_, V> {
             Meaning::Ack => {
                 self.context.metrics.xds_acks.inc();
             }
-            Meaning::Nack { message, resources } => {
-                let revision = self.state.target().revision();
-                tracing::warn!(fleet = %self.node.fleet, node = %self.node.id, %ty, revision, %message, "config refused");
-                self.context.metrics.xds_nacks.inc();
-                self.handle.refused(Refused {
-                    revision,
-                    ty,
-                    resources,
-                    message,
-                });
-            }
+            Meaning::Nack { message, resources } => self.refused(ty, message, resources),
         }
         Ok(())
+    }
+
+    /// It refuses the last response of a type, which may be of a revision that it is no longer to have.
+    fn refused(&mut self, ty: ResourceType, message: String, resources: Vec<Arc<str>>) {
+        let sent = self.sent[ty.index()];
+        let revision = sent.unwrap_or_else(|| self.state.target().revision());
+        let Node { fleet, id, .. } = &self.node;
+        tracing::warn!(%fleet, node = %id, %ty, revision, %message, "config refused");
+        self.context.metrics.xds_nacks.inc();
+        let refused = observed::Refused {
+            node: id.clone(),
+            type_url: ty.type_url().to_owned(),
+            resources: resources.iter().map(ToString::to_string).collect(),
+            message: message.clone(),
+            at: Timestamp::now(),
+        };
+        self.context.refusals.note(fleet, revision, refused);
+        self.handle.refused(Refused {
+            revision,
+            ty,
+            resources,
+            message,
+        });
     }
 
     /// The type that a request is about; `None` if it is not served. On a stream of one type none need be named, and no
@@ -181,8 +208,19 @@ impl<V: Variant> Session<'_, V> {
             }
             return None;
         };
+        if let Some(ty) = response.ty() {
+            self.sent[ty.index()] = Some(revision);
+        }
         self.context.metrics.xds_pushes.inc();
         Some(response)
+    }
+}
+
+fn member(node: &Node) -> Member<'_> {
+    Member {
+        id: &node.id,
+        zone: &node.zone,
+        labels: &node.labels,
     }
 }
 

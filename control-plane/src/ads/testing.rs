@@ -1,6 +1,6 @@
 //! Small resources and snapshots for the tests of the stream's state.
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use envoy_types::pb::envoy::config::cluster::v3 as cluster_v3;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::{
@@ -18,12 +18,7 @@ use xds::type_url::ResourceType;
 use crate::snapshots::Served;
 
 pub(super) fn served(resources: impl IntoIterator<Item = Arc<Resource>>) -> Arc<Served> {
-    Served::new(
-        1,
-        1,
-        resources.into_iter().collect::<Snapshot>(),
-        Weak::new(),
-    )
+    Served::new(1, resources.into_iter().collect::<Snapshot>())
 }
 
 /// A static cluster; `content` makes its version.

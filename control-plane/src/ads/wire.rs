@@ -11,6 +11,7 @@ use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, k
 use tonic::Status;
 use tonic::codec::{Codec, EncodeBuf, Encoder};
 use tonic_prost::ProstCodec;
+use xds::type_url::ResourceType;
 
 use super::{delta, sotw};
 
@@ -22,6 +23,8 @@ const ANY_VALUE_TAG: u32 = 2;
 /// A response, ready to be sent.
 #[derive(Debug)]
 pub struct Encoded {
+    /// `None` if it is not one that is served.
+    ty: Option<ResourceType>,
     head: Vec<u8>,
     entries: Vec<Bytes>,
 }
@@ -50,6 +53,7 @@ impl Encoded {
             .iter()
             .map(|resource| resource.delta_entry().clone());
         Self {
+            ty: Some(response.ty),
             head: head.encode_to_vec(),
             entries: entries.collect(),
         }
@@ -76,6 +80,7 @@ impl Encoded {
             entries.push(resource.bytes().clone());
         }
         Self {
+            ty: Some(response.ty),
             head: head.encode_to_vec(),
             entries,
         }
@@ -94,9 +99,15 @@ impl Encoded {
             ..Default::default()
         };
         Some(Self {
+            ty: None,
             head: head.encode_to_vec(),
             entries: Vec::new(),
         })
+    }
+
+    /// The type of what is in it.
+    pub(super) fn ty(&self) -> Option<ResourceType> {
+        self.ty
     }
 
     /// All of it in one piece.
@@ -173,7 +184,6 @@ impl Encoder for EncodedWriter {
 
 #[cfg(test)]
 mod tests {
-    use xds::type_url::ResourceType;
     use xds::version::Version;
 
     use super::*;

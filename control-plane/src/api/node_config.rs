@@ -1,4 +1,4 @@
-//! `/v1/fleets/{fleet}/nodes/{id}/config`: the xDS resources that a node is served, as JSON.
+//! `/v1/fleets/{fleet}/nodes/{id}/config`: the xDS resources that a node is to have, as JSON.
 
 use std::sync::Arc;
 
@@ -10,7 +10,9 @@ use xds::node::ClientClass;
 use xds::snapshot::Snapshot;
 use xds::type_url::ResourceType;
 
+use crate::rollout::selection::Member;
 use crate::snapshots::Served;
+use crate::store::node_status::NodeStatus;
 
 use super::ApiState;
 use super::nodes;
@@ -20,10 +22,10 @@ use super::query::{Nothing, PathOf, json_at};
 /// What a node is served.
 #[derive(Debug, Serialize, ToSchema)]
 struct NodeConfig {
-    /// The class of the node; all nodes of a class are served the same.
+    /// The class of the node; all nodes of a class that have a revision are served the same.
     #[schema(example = "envoy")]
     class: &'static str,
-    /// The revision that it is served.
+    /// The revision that it is to have.
     revision: u64,
     /// Every resource, in the order in which they are sent.
     resources: Vec<XdsResource>,
@@ -58,7 +60,7 @@ pub(super) async fn get(
 ) -> Result {
     let node = nodes::known(&state, &fleet, &id).await?;
     let class = nodes::class(&node).ok_or_else(|| Problem::bare(Kind::Internal))?;
-    let served = served(&state, &fleet, class)?;
+    let served = served(&state, &fleet, class, &node)?;
     let revision = served.revision();
     let config = NodeConfig {
         class: class.as_str(),
@@ -70,12 +72,20 @@ pub(super) async fn get(
     Ok(json_at(revision, config))
 }
 
-fn served(state: &ApiState, fleet: &str, class: ClientClass) -> Result<Arc<Served>> {
-    let watched = state
-        .snapshots
-        .watch(fleet, class)
-        .map(|watched| watched.borrow().clone());
-    watched.ok_or_else(|| {
+fn served(
+    state: &ApiState,
+    fleet: &str,
+    class: ClientClass,
+    node: &NodeStatus,
+) -> Result<Arc<Served>> {
+    let node = Member {
+        id: &node.id,
+        zone: &node.zone,
+        labels: &node.labels,
+    };
+    let watched = state.snapshots.watch(fleet, class);
+    let served = watched.map(|watched| watched.borrow().wanted(node).clone());
+    served.ok_or_else(|| {
         let detail = "this control plane has not built what the fleet is served yet";
         Problem::new(Kind::StoreUnavailable, detail).retry_later()
     })

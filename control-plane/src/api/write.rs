@@ -5,7 +5,6 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use xds::node::ClientClass;
 use xds::snapshot::Snapshot;
 
 use crate::model::{Config, Problem as ModelProblem, ResourceId};
@@ -154,11 +153,7 @@ pub(super) async fn write(
 
 /// What clients of the fleet are served now, for its resources: most of them will be the same.
 pub(super) fn served(state: &ApiState, fleet: &str) -> Vec<Snapshot> {
-    let watched = ClientClass::ALL.map(|class| state.snapshots.watch(fleet, class));
-    let watched = watched.into_iter().flatten();
-    watched
-        .map(|served| served.borrow().snapshot().clone())
-        .collect()
+    state.snapshots.all(fleet)
 }
 
 /// What is wrong with a config, but for the resources in `except`.

@@ -331,6 +331,7 @@ fn told(choice: &Choice, verdicts: &[Verdict]) -> Value {
         "zones": zones,
         "nodes": nodes,
         "partial": choice.selection.partial,
+        "selection": choice.selection,
         "verdicts": verdicts,
     })
 }

@@ -1,7 +1,7 @@
 //! One case: a server, a client, what is on its way between them, and what must hold at the end.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use control_plane::ads::{DeltaState, SotwState, Variant};
@@ -99,7 +99,7 @@ struct Case<V: Client> {
 
 impl<V: Client> Case<V> {
     fn new(class: ClientClass) -> Self {
-        let target = Served::new(1, 1, Snapshot::default(), Weak::new());
+        let target = Served::new(1, Snapshot::default());
         let now = Instant::now();
         let mut client = ClientState::default();
         Self {
@@ -136,8 +136,7 @@ impl<V: Client> Case<V> {
 
     fn retarget(&mut self, snapshot: Snapshot) {
         let revision = self.target.revision() + 1;
-        let previous = Arc::downgrade(&self.target);
-        self.target = Served::new(revision, revision, snapshot, previous);
+        self.target = Served::new(revision, snapshot);
         self.server.retarget(self.target.clone(), self.now);
     }
 
