@@ -5,6 +5,7 @@
 //! - `addresses`: two listeners at one address, pure.
 //! - `clusters`: route tables that must not name unknown clusters, pure.
 //! - `state`: requests and responses as a state machine, pure.
+//! - `reports`: when what became of requests is collected and sent.
 //! - `session`: targets and reports.
 //! - `wire`: the stream in the variant that was chosen.
 //! - `stream`: connects, backs off, reads and writes.
@@ -12,6 +13,7 @@
 mod addresses;
 mod clusters;
 mod credentials;
+mod reports;
 mod session;
 mod state;
 mod stream;
@@ -33,6 +35,7 @@ pub use self::state::{ClientState, Reply};
 use crate::bootstrap::XdsMode;
 use crate::delivery::{Held, Switch};
 use crate::dns::Names;
+use crate::outcomes::Ledger;
 
 pub(crate) use self::credentials::Credentials;
 
@@ -51,6 +54,8 @@ pub(crate) struct Client {
     pub(crate) initial_fetch_timeout: Duration,
     /// What was live before a restart and is again or will be: the wire set begins with it.
     pub(crate) recalled: Option<Held>,
+    /// What became of requests, and how often it is reported; `None` if never.
+    pub(crate) reports: Option<(Arc<Ledger>, Duration)>,
 }
 
 /// What an operator may want to know of the client.
@@ -86,8 +91,10 @@ impl Client {
         status: watch::Sender<Arc<Status>>,
         shutdown: CancellationToken,
     ) {
+        let (reports, collecting) = reports::begin(self.reports.clone());
+        let following = stream::follow(self, switch, names, reports, status);
         shutdown
-            .run_until_cancelled(stream::follow(self, switch, names, status))
+            .run_until_cancelled(async { tokio::join!(following, collecting) })
             .await;
     }
 }

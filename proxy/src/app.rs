@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use tokio::net::TcpListener;
@@ -46,6 +46,11 @@ impl Proxy {
         let node = settings.node().context("no identity")?;
         let (traffic, writer) = Traffic::start(settings.worker_count(), settings.bind)
             .context("cannot start workers")?;
+        let report_interval = Some(settings.report_interval).filter(|every| !every.is_zero());
+        let reports = report_interval.map(|every| (traffic.ledger.clone(), every));
+        if let Some((ledger, _)) = &reports {
+            ledger.open(Instant::now());
+        }
         let started = Machine::start(
             writer,
             traffic.shared.clone(),
@@ -89,6 +94,7 @@ impl Proxy {
             node,
             initial_fetch_timeout: settings.initial_fetch_timeout,
             recalled,
+            reports,
         };
         Ok(Self {
             following: spawn(|shutdown| client.run(machine, names, status, shutdown)),

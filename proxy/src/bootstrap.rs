@@ -140,6 +140,16 @@ pub struct Settings {
         default_value = "15s"
     )]
     pub initial_fetch_timeout: Duration,
+
+    /// How often the control plane is told what became of requests; 0 for never
+    #[arg(
+        long,
+        env = "SIGNALBOX_PROXY_REPORT_INTERVAL",
+        value_name = "DURATION",
+        value_parser = duration,
+        default_value = "5s"
+    )]
+    pub report_interval: Duration,
 }
 
 /// The two variants of the protocol.
@@ -228,8 +238,11 @@ fn dns_server(text: &str) -> Result<SocketAddr, String> {
         .map_err(|_| "a name server is an IP address, with or without a port".to_owned())
 }
 
-/// A number with a unit: `500ms`, `10s`, `1.5m`, `1h`.
+/// A number with a unit: `500ms`, `10s`, `1.5m`, `1h`. Nothing needs no unit: `0`.
 fn duration(text: &str) -> Result<Duration, String> {
+    if text == "0" {
+        return Ok(Duration::ZERO);
+    }
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let unit_s = match &text[digits.len()..] {
         "ms" => 0.001,
@@ -256,6 +269,7 @@ mod tests {
     fn a_duration_is_a_number_with_a_unit() {
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(duration("1.5m"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("0"), Ok(Duration::ZERO));
         for wrong in ["", "10", "s", "-1s", "1d", "1 s", "é"] {
             assert!(duration(wrong).is_err(), "{wrong:?}");
         }

@@ -62,6 +62,8 @@ pub(crate) trait Switch {
     fn refresh(&mut self, held: &Held);
     /// The same with addresses that names stand for: these are not kept for the next start.
     fn readdress(&mut self, held: &Held);
+    /// What is live is another revision from now on: one that differs in nothing.
+    fn renumber(&mut self, revision: u64);
 }
 
 /// A config that can be switched to.
@@ -317,6 +319,11 @@ impl<S: Switch> Delivery<S> {
         }
     }
 
+    /// Whether a foreign control plane is followed.
+    pub(crate) fn follows_foreign(&self) -> bool {
+        matches!(self.guide, Guide::Foreign)
+    }
+
     /// What does not fit together in the wire set that was judged last.
     pub(crate) fn unfit(&self) -> &[Problem] {
         &self.unfit
@@ -345,7 +352,10 @@ impl<S: Switch> Delivery<S> {
         };
         let target = target.clone();
         if let Some(live) = self.live.as_mut().filter(|live| live.sums == target.sums) {
-            live.revision = target.revision;
+            if live.revision != target.revision {
+                live.revision = target.revision;
+                self.switch.renumber(target.revision);
+            }
             if target.phase == Phase::Activate {
                 self.warming = None;
             }

@@ -15,6 +15,8 @@ pub mod bootstrap;
 mod cause;
 mod metrics;
 
+pub mod outcomes;
+
 // Towards endpoints.
 mod upstream;
 

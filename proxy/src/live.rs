@@ -19,6 +19,7 @@ use xds::config::{Config, ServedListener};
 use xds::problem::Problem;
 
 use crate::metrics::{ListenerSlot, Metrics, PerWorker};
+use crate::outcomes::Outcomes;
 
 pub(crate) use cluster::LiveCluster;
 pub(crate) use retired::Retired;
@@ -36,6 +37,8 @@ pub(crate) struct Live {
     cluster_index: HashMap<Arc<str>, u32, RandomState>,
     listener_index: HashMap<SocketAddr, u32, RandomState>,
     endpoint_addresses: HashSet<SocketAddr, RandomState>,
+    /// Where its requests are counted, if they are.
+    pub(crate) outcomes: Option<Arc<Outcomes>>,
 }
 
 /// A listener in use.
@@ -56,6 +59,7 @@ impl Live {
         config: &Config,
         addresses: &[Option<SocketAddr>],
         metrics: &Metrics,
+        outcomes: Option<Arc<Outcomes>>,
     ) -> Self {
         let listeners: Box<[LiveListener]> = config
             .listeners
@@ -90,7 +94,17 @@ impl Live {
                 .collect(),
             listeners,
             clusters,
+            outcomes,
         }
+    }
+
+    /// Whether it is a config but for endpoints, which come and go by themselves.
+    fn has_listeners_of(&self, config: &Config) -> bool {
+        let served = self.listeners.iter().map(|listener| &listener.served);
+        self.listeners.len() == config.listeners.len()
+            && served
+                .zip(&config.listeners)
+                .all(|(ours, theirs)| Arc::ptr_eq(ours, theirs))
     }
 
     /// The position of a cluster.

@@ -57,7 +57,7 @@ impl Machine {
         let mut disk = data_dir.map(Disk::open).transpose()?;
         let recalled = disk.as_mut().and_then(|disk| recall(disk, fleet));
         if let Some(held) = recalled.as_ref().filter(|held| !held.waits_for_names()) {
-            told(&writer.apply(&held.config));
+            told(&writer.apply(&held.config, held.revision));
             tracing::info!(
                 revision = held.revision,
                 resources = held.wire_set.len(),
@@ -104,17 +104,21 @@ impl Switch for Machine {
 
     fn activate(&mut self, held: &Held) {
         tracing::info!(revision = held.revision, "a config goes live");
-        let problems = self.writer.activate(&held.config);
+        let problems = self.writer.activate(&held.config, held.revision);
         self.is_live(held, &problems);
     }
 
     fn refresh(&mut self, held: &Held) {
-        let problems = self.writer.apply(&held.config);
+        let problems = self.writer.apply(&held.config, held.revision);
         self.is_live(held, &problems);
     }
 
     fn readdress(&mut self, held: &Held) {
-        told(&self.writer.apply(&held.config));
+        told(&self.writer.apply(&held.config, held.revision));
+    }
+
+    fn renumber(&mut self, revision: u64) {
+        self.writer.renumber(revision);
     }
 }
 

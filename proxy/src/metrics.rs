@@ -9,7 +9,7 @@ mod text;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-pub(crate) use histogram::Histogram;
+pub(crate) use histogram::{BUCKETS, Histogram, bucket};
 pub(crate) use registry::{ClusterSlot, ListenerSlot, Metrics, ProcessSlot, Series};
 pub(crate) use text::{State, render};
 
@@ -65,6 +65,11 @@ impl<T: Default> PerWorker<T> {
     /// Those of all workers that have one.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
         self.0.iter().filter_map(OnceLock::get).map(|slot| &slot.0)
+    }
+
+    /// Each worker's, in order; `None` where it has none.
+    pub(crate) fn all(&self) -> impl Iterator<Item = Option<&T>> {
+        self.0.iter().map(|slot| slot.get().map(|slot| &slot.0))
     }
 
     /// The sum of one number over all workers.

@@ -9,6 +9,7 @@ mod forwarded;
 mod head;
 mod in_flight;
 mod local;
+mod record;
 mod redirect;
 mod respond;
 mod rewrite;
@@ -35,6 +36,7 @@ pub(crate) use tunnel::Switch;
 use body::Content;
 use failure::Failure;
 use in_flight::Watch;
+use record::Record;
 
 /// Answers one request of a connection. If it switches to another protocol, what comes after the answer is in `switch`.
 pub(crate) async fn answer(
@@ -46,7 +48,7 @@ pub(crate) async fn answer(
     let watch = Watch::new(&downstream);
     let mut heads = downstream.worker().heads();
     let (mut parts, body) = request.into_parts();
-    let content = match downstream.begin_request() {
+    let (content, record) = match downstream.begin_request() {
         Some((view, position)) => {
             let listener = view.listener(position);
             listener
@@ -59,15 +61,20 @@ pub(crate) async fn answer(
                 view: &view,
                 listener,
                 started,
+                record: Record::new(view.books(), started),
             };
             let outcome = handle(&call, &mut heads, &mut parts, body).await;
-            call.finish(outcome, &mut heads)
+            let content = call.finish(outcome, &mut heads);
+            (content, call.record)
         }
-        None => local::failure(&Failure::of(Cause::NoRoute), &mut heads),
+        None => {
+            let content = local::failure(&Failure::of(Cause::NoRoute), &mut heads);
+            (content, Record::new(None, started))
+        }
     };
     watch.end();
     let content = content.hand_over(&switch);
-    respond::response(downstream, &heads, content, parts)
+    respond::response(downstream, &heads, content, parts, record)
 }
 
 /// What the steps of one request share.
@@ -77,6 +84,8 @@ struct Call<'c> {
     view: &'c View,
     listener: &'c LiveListener,
     started: Instant,
+    /// What will be reported of it.
+    record: Record,
 }
 
 /// The steps. The answer's head is in `heads.response`, its content is returned.
@@ -128,11 +137,15 @@ fn find_way<'c>(call: &Call<'c>, heads: &Pair) -> Result<Way<'c>, Failure> {
         Lookup::Found {
             virtual_host,
             route,
-        } => Ok(Way {
-            virtual_host,
-            route,
-            weighted: None,
-        }),
+        } => {
+            let configuration = call.listener.served.configuration.as_deref();
+            call.record.takes(configuration, virtual_host, route);
+            Ok(Way {
+                virtual_host,
+                route,
+                weighted: None,
+            })
+        }
         Lookup::NoRoute(_) | Lookup::NoHost => Err(Failure::of(Cause::NoRoute)),
     }
 }
@@ -141,6 +154,7 @@ impl Call<'_> {
     /// The response to a failure, counted.
     fn fail(&self, failure: &Failure, heads: &mut Pair) -> Content {
         self.downstream.worker().count_failure(failure.cause);
+        self.record.fails(failure.cause);
         local::failure(failure, heads)
     }
 
@@ -149,7 +163,9 @@ impl Call<'_> {
         let content = outcome.unwrap_or_else(|failure| self.fail(&failure, heads));
         local::settle_type(&content, &mut heads.response);
         let slot = self.listener.metrics.of(self.downstream.worker().index);
-        slot.responses[class_index(heads.response.status())].inc();
+        let status = heads.response.status();
+        slot.responses[class_index(status)].inc();
+        self.record.is_answered(status);
         content
     }
 }

@@ -15,6 +15,7 @@ use crate::cause::Cause;
 use crate::listener;
 use crate::live::{Handover, Retired, Shared, Writer};
 use crate::metrics::Metrics;
+use crate::outcomes::Ledger;
 use crate::worker::Worker;
 
 /// The running workers.
@@ -23,6 +24,7 @@ pub struct Traffic {
     pub(crate) shared: Arc<Shared>,
     pub(crate) retired: Arc<Retired>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) ledger: Arc<Ledger>,
     workers: Vec<UnboundedSender<Handover>>,
     /// Told when a worker's thread has ended.
     ended: Vec<oneshot::Receiver<()>>,
@@ -44,6 +46,7 @@ impl Traffic {
         let shared = Arc::new(Shared::default());
         let retired = Arc::new(Retired::default());
         let metrics = Arc::new(Metrics::new(count));
+        let ledger = Arc::new(Ledger::default());
         let (mut workers, mut ended) = (Vec::new(), Vec::new());
         for index in 0..count {
             let (worker, handovers) = unbounded_channel();
@@ -59,6 +62,7 @@ impl Traffic {
             shared.clone(),
             retired.clone(),
             metrics.clone(),
+            ledger.clone(),
             workers.clone(),
             bind,
         );
@@ -67,11 +71,17 @@ impl Traffic {
                 shared,
                 retired,
                 metrics,
+                ledger,
                 workers,
                 ended,
             },
             writer,
         ))
+    }
+
+    /// What became of requests, for who wants reports.
+    pub fn ledger(&self) -> &Arc<Ledger> {
+        &self.ledger
     }
 
     /// Failed requests so far, by the code of their cause: `NR`, `UF`, …

@@ -57,7 +57,7 @@ pub(crate) struct Worker {
 impl Worker {
     /// The worker with this number.
     pub(crate) fn new(index: usize, shared: Arc<Shared>, metrics: Arc<Metrics>) -> Rc<Self> {
-        let view = RefCell::new(View::new(shared.current(), index));
+        let view = RefCell::new(View::following(None, shared.current(), index));
         Rc::new(Self {
             index,
             pool: Pool::new(),
@@ -90,7 +90,7 @@ impl Worker {
         if live.generation == self.view.borrow().live.generation {
             return;
         }
-        let view = View::new(live, self.index);
+        let view = View::following(Some(&**self.view.borrow()), live, self.index);
         let before = self.view.replace(view.clone());
         self.forget_places();
         for place in &*self.places.borrow() {

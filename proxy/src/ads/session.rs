@@ -6,6 +6,7 @@ use std::pin::Pin;
 use proto::session::session_client::SessionClient;
 use proto::session::{self, Status};
 use tokio::sync::mpsc;
+use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::{Code, Streaming};
 use xds::node::Node;
@@ -15,6 +16,7 @@ use xds::sum::{RevisionSums, SetSum};
 use crate::delivery::{Phase, Report, State, Target};
 
 use super::credentials::Authorized;
+use super::reports::Reports;
 
 /// What happens on a session.
 #[derive(Debug)]
@@ -32,9 +34,17 @@ pub(super) enum Event {
 /// A session that is being opened, or is open.
 pub(super) struct Link {
     node: Node,
-    reports: mpsc::UnboundedSender<Status>,
+    reports: mpsc::UnboundedSender<Message>,
     stage: Stage,
     reported: Option<Report>,
+}
+
+/// What waits to be sent.
+enum Message {
+    Status(Status),
+    /// The same with what became of requests until the connection has room for it: what was taken for a connection that
+    /// breaks would be lost.
+    Traffic(Status, Reports),
 }
 
 type Opening =
@@ -53,8 +63,9 @@ impl Link {
         // Bounded by what the control plane sends and the wire set's changes: a report each, a few hundred bytes.
         let (reports, queue) = mpsc::unbounded_channel();
         let mut client = SessionClient::new(channel);
+        let statuses = UnboundedReceiverStream::new(queue).filter_map(Message::status);
         let opening = async move {
-            let response = client.follow(UnboundedReceiverStream::new(queue)).await?;
+            let response = client.follow(statuses).await?;
             Ok(response.into_inner())
         };
         let stage = Stage::Opening(Box::pin(opening));
@@ -102,7 +113,7 @@ impl Link {
     pub(super) fn report(&mut self, report: &Report) {
         if self.reported.as_ref() != Some(report) {
             // The other end is gone if the connection broke; its end is seen by the reader.
-            let mut status = status(&self.node, report);
+            let mut status = self.status(report);
             if self.reported.is_none() {
                 status.zone.clone_from(&self.node.zone);
                 let labels = self.node.labels.iter();
@@ -110,30 +121,51 @@ impl Link {
                     .map(|(key, value)| (key.clone(), value.clone()))
                     .collect();
             }
-            let _ = self.reports.send(status);
+            let _ = self.reports.send(Message::Status(status));
             self.reported = Some(report.clone());
+        }
+    }
+
+    /// Tells the control plane what became of requests, if it is known to want it.
+    pub(super) fn report_traffic(&self, report: &Report, reports: &Reports) {
+        if matches!(self.stage, Stage::Open(_)) {
+            let message = Message::Traffic(self.status(report), reports.clone());
+            let _ = self.reports.send(message);
+        }
+    }
+
+    fn status(&self, report: &Report) -> Status {
+        let state = match report.state {
+            State::None => session::State::Unspecified,
+            State::Missing => session::State::Missing,
+            State::Staged => session::State::Staged,
+            State::Active => session::State::Active,
+            State::Refused => session::State::Refused,
+        };
+        Status {
+            fleet: self.node.fleet.clone(),
+            node_id: self.node.id.clone(),
+            assignment: report.assignment,
+            state: state.into(),
+            live_revision: report.live_revision,
+            staged_revision: report.staged_revision,
+            problems: report.problems.iter().map(problem).collect(),
+            transient: report.transient,
+            ..Status::default()
         }
     }
 }
 
-fn status(node: &Node, report: &Report) -> Status {
-    let state = match report.state {
-        State::None => session::State::Unspecified,
-        State::Missing => session::State::Missing,
-        State::Staged => session::State::Staged,
-        State::Active => session::State::Active,
-        State::Refused => session::State::Refused,
-    };
-    Status {
-        fleet: node.fleet.clone(),
-        node_id: node.id.clone(),
-        assignment: report.assignment,
-        state: state.into(),
-        live_revision: report.live_revision,
-        staged_revision: report.staged_revision,
-        problems: report.problems.iter().map(problem).collect(),
-        transient: report.transient,
-        ..Status::default()
+impl Message {
+    /// The message as it is sent; `None` if it would say nothing.
+    fn status(self) -> Option<Status> {
+        match self {
+            Self::Status(status) => Some(status),
+            Self::Traffic(status, reports) => Some(Status {
+                traffic: Some(reports.take()?),
+                ..status
+            }),
+        }
     }
 }
 

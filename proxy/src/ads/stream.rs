@@ -16,6 +16,7 @@ use crate::delivery::{Delivery, Switch};
 use crate::dns::Names;
 
 use super::credentials::{Authorized, Credentials};
+use super::reports::Reports;
 use super::session::{Event, Link};
 use super::state::ClientState;
 use super::wire::{Incoming, Wire};
@@ -34,6 +35,7 @@ pub(super) async fn follow<S: Switch>(
     mut client: Client,
     switch: S,
     names: Names,
+    reports: Reports,
     status: watch::Sender<Arc<Status>>,
 ) {
     let mut recalled = client.recalled.take();
@@ -45,6 +47,7 @@ pub(super) async fn follow<S: Switch>(
     }
     let mut follower = Follower {
         names,
+        reports,
         client,
         attempts: 0,
         state: ClientState::holding(wire_set.unwrap_or_default()),
@@ -81,6 +84,7 @@ fn pause(failures: u32) -> Duration {
 
 struct Follower<S> {
     names: Names,
+    reports: Reports,
     client: Client,
     /// How many streams have ended; it chooses the server.
     attempts: usize,
@@ -136,6 +140,10 @@ impl<S: Switch> Follower<S> {
                         }
                         () = sleep_until(self.delivery.due()) => {
                             self.time_has_come();
+                            continue;
+                        }
+                        () = self.reports.due() => {
+                            self.report_traffic(&connection);
                             continue;
                         }
                     }
@@ -217,6 +225,15 @@ impl<S: Switch> Follower<S> {
         }
         self.tell_delivery();
         None
+    }
+
+    /// Tells a control plane of ours what became of requests. A foreign one will not hear of it.
+    fn report_traffic(&self, connection: &Connection) {
+        if self.delivery.follows_foreign() {
+            self.reports.forget();
+        } else if let Some(session) = &connection.session {
+            session.report_traffic(&self.delivery.report(), &self.reports);
+        }
     }
 
     /// Shows delivery the wire set, if it changed.

@@ -46,6 +46,10 @@ impl Switch for Recorder {
     fn readdress(&mut self, held: &Held) {
         self.readdressed.push(addresses(&held.config));
     }
+
+    fn renumber(&mut self, revision: u64) {
+        self.renumbered.push(revision);
+    }
 }
 
 fn cluster(name: usize) -> Arc<Resource> {

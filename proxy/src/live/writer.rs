@@ -10,6 +10,7 @@ use xds::config::Config;
 use xds::problem::Problem;
 
 use crate::metrics::Metrics;
+use crate::outcomes::{Ledger, Outcomes};
 
 use super::sockets::{Handover, Plan, Sockets};
 use super::{Live, Retired, Shared};
@@ -20,8 +21,11 @@ pub struct Writer {
     shared: Arc<Shared>,
     retired: Arc<Retired>,
     metrics: Arc<Metrics>,
+    ledger: Arc<Ledger>,
     sockets: Sockets,
     staged: Option<(Arc<Config>, Plan)>,
+    /// The number of what is live; 0 if it has none.
+    revision: u64,
 }
 
 impl Writer {
@@ -30,6 +34,7 @@ impl Writer {
         shared: Arc<Shared>,
         retired: Arc<Retired>,
         metrics: Arc<Metrics>,
+        ledger: Arc<Ledger>,
         workers: Vec<UnboundedSender<Handover>>,
         bind: Option<IpAddr>,
     ) -> Self {
@@ -37,8 +42,10 @@ impl Writer {
             shared,
             retired,
             metrics,
+            ledger,
             sockets: Sockets::new(workers, bind),
             staged: None,
+            revision: 0,
         }
     }
 
@@ -56,32 +63,44 @@ impl Writer {
     ///
     /// Returns what only this machine can know, such as an address that cannot be bound; everything else is served all
     /// the same. Requests that have begun keep the config they began with, and no connection is closed but those of
-    /// sockets that the config no longer asks for.
-    pub fn activate(&mut self, config: &Arc<Config>) -> Vec<Problem> {
+    /// sockets that the config no longer asks for. `revision` is its number, by which its requests are reported; 0 if it
+    /// has none.
+    pub fn activate(&mut self, config: &Arc<Config>, revision: u64) -> Vec<Problem> {
         match self.staged.take() {
             Some((staged, plan)) if has_same_listeners(&staged, config) => {
-                self.carry_out(config, plan, Vec::new())
+                self.carry_out(config, revision, plan, Vec::new())
             }
-            _ => self.apply(config),
+            _ => self.apply(config, revision),
         }
     }
 
     /// Makes a config live that was not staged; what is staged stays so.
-    pub fn apply(&mut self, config: &Config) -> Vec<Problem> {
+    pub fn apply(&mut self, config: &Config, revision: u64) -> Vec<Problem> {
         let mut problems = Vec::new();
         let plan = self.sockets.prepare(config, &mut problems);
-        self.carry_out(config, plan, problems)
+        self.carry_out(config, revision, plan, problems)
+    }
+
+    /// What is live has another number from now on.
+    pub fn renumber(&mut self, revision: u64) {
+        self.revision = revision;
+        if let Some(outcomes) = &self.shared.current().outcomes {
+            self.ledger.renumber(outcomes, revision);
+        }
     }
 
     fn carry_out(
         &mut self,
         config: &Config,
+        revision: u64,
         plan: Plan,
         mut problems: Vec<Problem>,
     ) -> Vec<Problem> {
         let before = self.shared.current();
-        let live = Live::following(&before, config, &plan.addresses, &self.metrics);
+        let outcomes = self.outcomes(&before, config, revision);
+        let live = Live::following(&before, config, &plan.addresses, &self.metrics, outcomes);
         drop(before);
+        self.revision = revision;
         self.retired.take_in(self.shared.publish(Arc::new(live)));
         self.sockets.carry_out(plan, config, &mut problems);
         self.sockets.wake_workers();
@@ -90,6 +109,15 @@ impl Writer {
         status.since = Some(SystemTime::now());
         status.problems.clone_from(&problems);
         problems
+    }
+
+    /// Where the requests of the next config are counted: on, where the last one's were, if only endpoints have changed.
+    fn outcomes(&self, before: &Live, config: &Config, revision: u64) -> Option<Arc<Outcomes>> {
+        let goes_on = self.revision == revision && before.has_listeners_of(config);
+        match before.outcomes.as_ref().filter(|_| goes_on) {
+            Some(same) => Some(same.clone()),
+            None => self.ledger.track(revision, self.metrics.workers()),
+        }
     }
 
     /// Where each live listener is reached, by its name.

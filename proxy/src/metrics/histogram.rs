@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Counter;
 
 /// Buckets up to 2^27 us, about 134 s; longer durations count in the last one.
-const BUCKETS: usize = 4 + 25 * 4;
+pub(crate) const BUCKETS: usize = 4 + 25 * 4;
 
 /// How many durations fell into which bucket.
 #[derive(Debug)]
@@ -77,7 +77,7 @@ impl Total {
 }
 
 /// The bucket of a number of microseconds.
-fn bucket(us: u64) -> usize {
+pub(crate) fn bucket(us: u64) -> usize {
     if us < 4 {
         return us as usize;
     }

@@ -13,12 +13,14 @@ use crate::worker::Downstream;
 
 use super::failure::cause_of;
 use super::in_flight::InFlight;
+use super::record::Record;
 use super::tunnel::{Switch, Tunnel};
 
 /// The body of a response. When it is dropped the response has ended.
 pub(crate) struct Body {
     content: Content,
     downstream: Rc<Downstream>,
+    record: Record,
 }
 
 /// What a body holds.
@@ -68,10 +70,11 @@ impl Content {
 }
 
 impl Body {
-    pub(super) fn new(content: Content, downstream: Rc<Downstream>) -> Self {
+    pub(super) fn new(content: Content, downstream: Rc<Downstream>, record: Record) -> Self {
         Self {
             content,
             downstream,
+            record,
         }
     }
 }
@@ -157,6 +160,10 @@ impl Stream {
 
 impl Drop for Body {
     fn drop(&mut self) {
+        match &mut self.content {
+            Content::Upstream(stream) => self.record.ends(stream.in_flight.settle()),
+            _ => self.record.ends_here(),
+        }
         self.downstream.end_request();
     }
 }

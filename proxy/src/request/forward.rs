@@ -33,6 +33,7 @@ pub(super) async fn send(
 ) -> Result<Content, Failure> {
     let target = call.view.target(cluster);
     let target = target.ok_or(Failure::no_cluster(forward.cluster_not_found_status))?;
+    call.record.goes_to(target);
     let endpoint = target.pick().ok_or(Failure::of(Cause::NoEndpoint))?;
     let mut in_flight = InFlight::new(target, endpoint, call.downstream, call.started);
     let hostname = in_flight.hostname();

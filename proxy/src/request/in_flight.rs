@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -54,10 +55,10 @@ enum Stage {
     Waiting,
     /// The answer's head is here, its body is on the way.
     Streaming,
-    /// The answer is whole.
-    Whole,
-    /// It broke off, and that was counted.
-    Broken,
+    /// The answer is whole, after this time if that is a measure of the endpoint.
+    Whole(Option<Duration>),
+    /// It broke off for this cause, and that was counted.
+    Broken(Cause),
 }
 
 impl InFlight {
@@ -119,25 +120,25 @@ impl InFlight {
     /// The answer is whole.
     pub(super) fn completes(&mut self) {
         if self.stage == Stage::Streaming {
-            self.stage = Stage::Whole;
-            self.target.slot().duration.record(self.started.elapsed());
+            let took = self.started.elapsed();
+            self.stage = Stage::Whole(Some(took));
+            self.target.slot().duration.record(took);
         }
     }
 
     /// What came in the place of an answer has ended in good order. How long it took is no measure of the endpoint.
     pub(super) fn ends(&mut self) {
-        self.stage = Stage::Whole;
+        self.stage = Stage::Whole(None);
     }
 
     /// The answer broke off.
     pub(super) fn breaks(&mut self, cause: Cause) {
-        self.stage = Stage::Broken;
+        self.stage = Stage::Broken(cause);
         self.downstream.worker().count_failure(cause);
     }
-}
 
-impl Drop for InFlight {
-    fn drop(&mut self) {
+    /// Nothing more will come of the answer: how long it took if it is whole, or why it is not.
+    pub(super) fn settle(&mut self) -> Result<Option<Duration>, Cause> {
         if self.stage == Stage::Streaming {
             let stalled = self.downstream.expired().is_some();
             self.breaks(if stalled {
@@ -146,10 +147,21 @@ impl Drop for InFlight {
                 Cause::DownstreamClosed
             });
         }
+        match self.stage {
+            Stage::Whole(took) => Ok(took),
+            Stage::Broken(cause) => Err(cause),
+            Stage::Waiting | Stage::Streaming => Ok(None),
+        }
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        let _ = self.settle();
         let slot = self.target.slot();
         slot.active.dec();
         self.target.active(self.endpoint).dec();
-        if self.stage != Stage::Whole {
+        if !matches!(self.stage, Stage::Whole(_)) {
             slot.failures.inc();
         }
     }

@@ -12,6 +12,7 @@ use http_wire::head::{Field, FieldId, ResponseHead};
 use crate::worker::{Downstream, Pair};
 
 use super::body::{Body, Content};
+use super::record::Record;
 
 /// `Server` of every response; what an endpoint says is replaced (Envoy's `server_header_transformation: OVERWRITE`).
 const SERVER: HeaderValue = HeaderValue::from_static("signalbox");
@@ -22,6 +23,7 @@ pub(super) fn response(
     heads: &Pair,
     content: Content,
     parts: Parts,
+    record: Record,
 ) -> Response<Body> {
     let head = &heads.response;
     let mut fields = parts.headers;
@@ -32,7 +34,7 @@ pub(super) fn response(
         fields.insert(header::CONNECTION, HeaderValue::from_static(option));
     }
     downstream.begin_response();
-    let mut response = Response::new(Body::new(content, downstream));
+    let mut response = Response::new(Body::new(content, downstream, record));
     // Three digits by the codec and by the configuration's own check.
     *response.status_mut() = StatusCode::from_u16(head.status()).unwrap_or(StatusCode::BAD_GATEWAY);
     *response.headers_mut() = fields;

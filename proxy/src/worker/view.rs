@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::live::{Live, LiveCluster, LiveListener};
 use crate::metrics::{ClusterSlot, Counter};
+use crate::outcomes::{Books, Position};
 
 /// One worker's hold on a config.
 #[derive(Debug)]
@@ -17,6 +18,8 @@ pub(crate) struct View {
     worker: usize,
     /// Filled where traffic goes, at the same positions as in `live`.
     targets: Box<[OnceCell<Rc<Target>>]>,
+    /// Where its requests are counted, if they are.
+    books: Option<Rc<Books>>,
 }
 
 /// A cluster as one worker uses it.
@@ -24,15 +27,23 @@ pub(crate) struct View {
 pub(crate) struct Target {
     cluster: Arc<LiveCluster>,
     worker: usize,
+    /// Its place in the books.
+    position: Option<Position>,
 }
 
 impl View {
-    pub(super) fn new(live: Arc<Live>, worker: usize) -> Rc<Self> {
+    /// The view that follows `before`.
+    pub(super) fn following(before: Option<&Self>, live: Arc<Live>, worker: usize) -> Rc<Self> {
+        let books = live.outcomes.as_ref().map(|outcomes| {
+            let before = before.and_then(|before| before.books.as_ref());
+            Books::following(before, outcomes, worker)
+        });
         let targets = live.clusters().iter().map(|_| OnceCell::new()).collect();
         Rc::new(Self {
             live,
             worker,
             targets,
+            books,
         })
     }
 
@@ -41,12 +52,22 @@ impl View {
         &self.live.listeners[position]
     }
 
+    /// Where its requests are counted, if they are. A request that goes on holds these and not the config.
+    pub(crate) fn books(&self) -> Option<&Rc<Books>> {
+        self.books.as_ref()
+    }
+
     /// A cluster by its name.
     pub(crate) fn target(&self, cluster: &str) -> Option<&Rc<Target>> {
         let position = self.live.cluster_position(cluster)?;
-        let target = || Target {
-            cluster: self.live.clusters()[position].clone(),
-            worker: self.worker,
+        let target = || {
+            let cluster = self.live.clusters()[position].clone();
+            let books = self.books.as_ref();
+            Target {
+                position: books.map(|books| books.cluster(cluster.name())),
+                cluster,
+                worker: self.worker,
+            }
         };
         Some(self.targets[position].get_or_init(|| Rc::new(target())))
     }
@@ -56,6 +77,11 @@ impl Target {
     /// The cluster.
     pub(crate) fn cluster(&self) -> &LiveCluster {
         &self.cluster
+    }
+
+    /// Its place in the books of the config.
+    pub(crate) fn position(&self) -> Option<Position> {
+        self.position
     }
 
     /// Chooses an endpoint; gives its position.

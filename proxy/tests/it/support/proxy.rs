@@ -54,7 +54,7 @@ impl Proxy {
 
     /// Makes a config live.
     pub(crate) fn apply_config(&mut self, config: &Config) -> Vec<Problem> {
-        self.writer.apply(config)
+        self.writer.apply(config, 0)
     }
 
     /// Where a listener is reached.

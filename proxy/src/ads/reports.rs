@@ -1,0 +1,64 @@
+//! When what became of requests is collected, and that it may be sent. Collecting goes on without a control plane, so that
+//! configs which are no longer used can go.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use proto::session::Traffic;
+use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
+
+use crate::outcomes::Ledger;
+
+/// What waits to be reported.
+#[derive(Clone, Debug)]
+pub(super) struct Reports {
+    ledger: Arc<Ledger>,
+    collected: watch::Receiver<()>,
+}
+
+/// Reports, and what must run for them. `every` is how often; nothing is ever due if there is none.
+pub(super) fn begin(of: Option<(Arc<Ledger>, Duration)>) -> (Reports, impl Future<Output = ()>) {
+    let (collecting, collected) = watch::channel(());
+    let (ledger, every) = match of {
+        Some((ledger, every)) => (ledger, Some(every)),
+        None => (Arc::default(), None),
+    };
+    let reports = Reports {
+        ledger: ledger.clone(),
+        collected,
+    };
+    let collect = async move {
+        let Some(every) = every else {
+            return std::future::pending().await;
+        };
+        let mut ticks = tokio::time::interval(every);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            ledger.collect();
+            collecting.send_replace(());
+        }
+    };
+    (reports, collect)
+}
+
+impl Reports {
+    /// Ends when more was collected. Cancel-safe.
+    pub(super) async fn due(&mut self) {
+        if self.collected.changed().await.is_err() {
+            // Nobody collects any more.
+            std::future::pending().await
+        }
+    }
+
+    /// Takes what waits to be sent; `None` if there was no request.
+    pub(super) fn take(&self) -> Option<Traffic> {
+        self.ledger.take(Instant::now())
+    }
+
+    /// Forgets what waits: there is nobody to tell.
+    pub(super) fn forget(&self) {
+        self.ledger.forget(Instant::now());
+    }
+}

@@ -1,0 +1,102 @@
+//! What will be reported of a request: it follows the request from its head to its answer's end, and counts it once, when
+//! it is dropped. It holds its place in the books of the config that the request began with, and not the config.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use xds::resource::route_configuration::RouteConfiguration;
+use xds::resource::virtual_host::VirtualHost;
+use xds::route::Route;
+
+use crate::cause::Cause;
+use crate::outcomes::{Books, End, Position};
+use crate::worker::Target;
+
+/// The record of one request.
+pub(super) struct Record {
+    /// `None` if nobody counts.
+    books: Option<Rc<Books>>,
+    started: Instant,
+    route: Cell<Option<Position>>,
+    cluster: Cell<Option<Position>>,
+    status: Cell<Option<u16>>,
+    cause: Cell<Option<Cause>>,
+    took: Option<Duration>,
+}
+
+impl Record {
+    /// A request has begun.
+    pub(super) fn new(books: Option<&Rc<Books>>, started: Instant) -> Self {
+        Self {
+            books: books.cloned(),
+            started,
+            route: Cell::new(None),
+            cluster: Cell::new(None),
+            status: Cell::new(None),
+            cause: Cell::new(None),
+            took: None,
+        }
+    }
+
+    /// It takes this route.
+    pub(super) fn takes(
+        &self,
+        configuration: Option<&RouteConfiguration>,
+        virtual_host: &VirtualHost,
+        route: &Arc<Route>,
+    ) {
+        let configuration = configuration.map(|configuration| &configuration.name);
+        let books = self.books.as_ref();
+        let position = books.map(|books| books.route(configuration, &virtual_host.name, route));
+        self.route.set(position);
+    }
+
+    /// It is meant for this cluster.
+    pub(super) fn goes_to(&self, target: &Target) {
+        self.cluster.set(target.position());
+    }
+
+    /// It failed, and will be answered by us.
+    pub(super) fn fails(&self, cause: Cause) {
+        self.cause.set(Some(cause));
+    }
+
+    /// Its answer has this status.
+    pub(super) fn is_answered(&self, status: u16) {
+        self.status.set(Some(status));
+    }
+
+    /// The answer of an endpoint has come to its end, after this time or for this cause.
+    pub(super) fn ends(&mut self, end: Result<Option<Duration>, Cause>) {
+        match end {
+            Ok(took) => self.took = took,
+            Err(cause) => self.fails(cause),
+        }
+    }
+
+    /// An answer of our own has come to its end. A switch to another protocol has not, and how long one lasts is no measure.
+    pub(super) fn ends_here(&mut self) {
+        let is_counted = self.books.is_some() && self.status.get() != Some(101);
+        self.took = is_counted.then(|| self.started.elapsed());
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        let Some(books) = &self.books else {
+            return;
+        };
+        let status = self.status.get();
+        let is_gone = status.is_none().then_some(Cause::DownstreamClosed);
+        let us = |took: Duration| u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        let end = End {
+            status,
+            cause: self.cause.get().or(is_gone),
+            took_us: self.took.map(us),
+        };
+        books.count(self.route.get(), self.cluster.get(), end);
+    }
+}
