@@ -17,6 +17,7 @@ struct Recorder {
     refreshed: Vec<usize>,
     /// The addresses of the live config whenever its names came to stand for others.
     readdressed: Vec<Vec<String>>,
+    renumbered: Vec<u64>,
     refuse: bool,
 }
 
@@ -150,6 +151,7 @@ fn an_equal_revision_is_a_no_op_but_for_its_number() {
     delivery.target(target(1, Phase::Activate, &set), &set, now());
     delivery.target(target(2, Phase::Activate, &set), &set, now());
     assert_eq!(delivery.switch.active, [1]);
+    assert_eq!(delivery.switch.renumbered, [2]);
     assert_eq!(delivery.report().live_revision, 2);
 }
 

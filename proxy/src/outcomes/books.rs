@@ -82,9 +82,10 @@ impl Books {
     /// Counts the end of a request, for its route and its cluster if it has them.
     pub(crate) fn count(&self, route: Option<Position>, cluster: Option<Position>, end: End) {
         let unrouted = || *self.unrouted.get_or_init(|| self.open(Subject::Unrouted));
-        self.slot(route.unwrap_or_else(unrouted)).count(end);
-        if let Some(cluster) = cluster {
-            self.slot(cluster).count(end);
+        let routes = self.slot(route.unwrap_or_else(unrouted));
+        let clusters = cluster.and_then(|cluster| self.slot(cluster));
+        for slot in [routes, clusters].into_iter().flatten() {
+            slot.count(end);
         }
     }
 
@@ -97,8 +98,9 @@ impl Books {
         Position(position)
     }
 
-    fn slot(&self, position: Position) -> &Slot {
+    /// The slot at a position; positions are handed out with their slots.
+    fn slot(&self, position: Position) -> Option<&Slot> {
         let entry = self.outcomes.0.of(self.worker).get(position.0);
-        &entry.expect("positions are handed out with their slots").slot
+        entry.map(|entry| &entry.slot)
     }
 }

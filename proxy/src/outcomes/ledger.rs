@@ -113,6 +113,12 @@ impl Ledger {
         state.since = Some(now);
     }
 
+    /// How many configs are read.
+    #[cfg(test)]
+    pub(super) fn tracked(&self) -> usize {
+        self.state().configs.len()
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -16,6 +16,7 @@ mod forwarding;
 mod listeners;
 mod local_answers;
 mod odd_requests;
+mod reports;
 mod rewrites;
 mod swap;
 mod timeouts;

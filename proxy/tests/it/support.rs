@@ -2,6 +2,7 @@
 
 pub(crate) mod client;
 pub(crate) mod config;
+pub(crate) mod control_plane;
 pub(crate) mod http;
 pub(crate) mod pace;
 pub(crate) mod proxy;
@@ -10,6 +11,7 @@ pub(crate) mod upstream;
 use std::time::Duration;
 
 pub(crate) use client::Client;
+pub(crate) use control_plane::ControlPlane;
 pub(crate) use pace::Pace;
 pub(crate) use proxy::Proxy;
 pub(crate) use upstream::Upstream;

@@ -15,11 +15,15 @@ const ROUTER: &str = "type.googleapis.com/envoy.extensions.filters.http.router.v
 
 /// The config of some resources, which must be valid.
 pub(crate) fn config(resources: &[Value]) -> Config {
-    let snapshot: Snapshot = resources
-        .iter()
+    compile(&snapshot(resources)).0
+}
+
+/// The resources as a set.
+pub(crate) fn snapshot(resources: &[Value]) -> Snapshot {
+    let resources = resources.iter();
+    resources
         .map(|resource| Arc::new(decode(resource)))
-        .collect();
-    compile(&snapshot).0
+        .collect()
 }
 
 fn decode(resource: &Value) -> Resource {

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ::proxy::live::Writer;
+use ::proxy::outcomes::Ledger;
 use ::proxy::traffic::{Drained, Traffic};
 use serde_json::Value;
 use socket2::{Domain, Socket, Type};
@@ -18,6 +20,8 @@ use super::config::{config, listener};
 pub(crate) struct Proxy {
     traffic: Traffic,
     writer: Writer,
+    /// The number of what is made live next.
+    pub(crate) revision: u64,
     /// The place of the one listener that most tests need.
     place: SocketAddr,
 }
@@ -29,6 +33,7 @@ impl Proxy {
         Self {
             traffic,
             writer,
+            revision: 0,
             place: free_place(1),
         }
     }
@@ -54,7 +59,7 @@ impl Proxy {
 
     /// Makes a config live.
     pub(crate) fn apply_config(&mut self, config: &Config) -> Vec<Problem> {
-        self.writer.apply(config, 0)
+        self.writer.apply(config, self.revision)
     }
 
     /// Where a listener is reached.
@@ -70,6 +75,11 @@ impl Proxy {
     /// A connection to that listener.
     pub(crate) fn connect(&self) -> Client {
         Client::connect(self.place)
+    }
+
+    /// What became of requests, if that is asked for before a config goes live.
+    pub(crate) fn ledger(&self) -> &Arc<Ledger> {
+        self.traffic.ledger()
     }
 
     /// Failed requests by cause.

@@ -1,0 +1,245 @@
+//! Our own control plane, as much of it as one proxy needs: the config that the test says, and the proxy's statuses.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_server::{
+    AggregatedDiscoveryService, AggregatedDiscoveryServiceServer,
+};
+use envoy_types::pb::envoy::service::discovery::v3::{
+    DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse, Resource,
+};
+use envoy_types::pb::google::protobuf::Any;
+use futures_util::Stream;
+use proto::session::session_server::{Session, SessionServer};
+use proto::session::{Phase, Status, Target, TypeSum};
+use serde_json::Value;
+use tokio::runtime::Runtime;
+use tokio::sync::{mpsc, watch};
+use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tonic::{Request, Response, Streaming};
+use xds::snapshot::Snapshot;
+use xds::type_url::ResourceType;
+
+use super::PATIENCE;
+use super::config::snapshot;
+
+/// A running control plane. It ends with its runtime.
+pub(crate) struct ControlPlane {
+    /// Where it serves xDS.
+    pub(crate) address: SocketAddr,
+    said: watch::Sender<Said>,
+    statuses: Mutex<Receiver<Status>>,
+}
+
+/// What the test says.
+#[derive(Clone, Default)]
+struct Said {
+    is_open: bool,
+    is_ours: bool,
+    revision: u64,
+    snapshot: Snapshot,
+}
+
+impl ControlPlane {
+    /// One that serves this; `is_ours`: with sessions.
+    pub(crate) fn start(
+        runtime: &Runtime,
+        is_ours: bool,
+        revision: u64,
+        resources: &[Value],
+    ) -> Self {
+        let said = watch::Sender::new(Said {
+            is_open: true,
+            is_ours,
+            revision,
+            snapshot: snapshot(resources),
+        });
+        let (told, statuses) = channel();
+        let service = Service {
+            said: said.clone(),
+            told,
+        };
+        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0"));
+        let listener = listener.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = tonic::transport::Server::builder()
+            .add_service(AggregatedDiscoveryServiceServer::new(service.clone()))
+            .add_service(SessionServer::new(service))
+            .serve_with_incoming(TcpListenerStream::new(listener));
+        runtime.spawn(async move { server.await.unwrap() });
+        Self {
+            address,
+            said,
+            statuses: Mutex::new(statuses),
+        }
+    }
+
+    /// Serves this from now on.
+    pub(crate) fn serve(&self, revision: u64, resources: &[Value]) {
+        self.said.send_modify(|said| {
+            said.revision = revision;
+            said.snapshot = snapshot(resources);
+        });
+    }
+
+    /// Ends all streams and refuses new ones, or takes them again.
+    pub(crate) fn set_open(&self, is_open: bool) {
+        self.said.send_modify(|said| said.is_open = is_open);
+    }
+
+    /// The next status of the proxy.
+    pub(crate) fn status(&self) -> Status {
+        let statuses = self.statuses.lock().unwrap();
+        statuses.recv_timeout(PATIENCE).expect("a status")
+    }
+
+    /// A status that has come already.
+    pub(crate) fn status_at_hand(&self) -> Option<Status> {
+        self.statuses.lock().unwrap().try_recv().ok()
+    }
+}
+
+#[derive(Clone)]
+struct Service {
+    said: watch::Sender<Said>,
+    told: Sender<Status>,
+}
+
+type Responses<T> = Pin<Box<dyn Stream<Item = Result<T, tonic::Status>> + Send>>;
+
+#[tonic::async_trait]
+impl AggregatedDiscoveryService for Service {
+    type StreamAggregatedResourcesStream = Responses<DiscoveryResponse>;
+    type DeltaAggregatedResourcesStream = Responses<DeltaDiscoveryResponse>;
+
+    async fn stream_aggregated_resources(
+        &self,
+        _: Request<Streaming<DiscoveryRequest>>,
+    ) -> Result<Response<Self::StreamAggregatedResourcesStream>, tonic::Status> {
+        Err(tonic::Status::unimplemented("only deltas"))
+    }
+
+    async fn delta_aggregated_resources(
+        &self,
+        request: Request<Streaming<DeltaDiscoveryRequest>>,
+    ) -> Result<Response<Self::DeltaAggregatedResourcesStream>, tonic::Status> {
+        let mut said = self.said.subscribe();
+        if !said.borrow_and_update().is_open {
+            return Err(tonic::Status::unavailable("closed"));
+        }
+        let mut requests = request.into_inner();
+        let (responses, receiver) = mpsc::channel(16);
+        tokio::spawn(async move {
+            // The names that were sent, by type that was asked for.
+            let mut sent: BTreeMap<String, Vec<String>> = BTreeMap::new();
+            loop {
+                tokio::select! {
+                    request = requests.message() => {
+                        let Ok(Some(request)) = request else { return };
+                        if sent.contains_key(&request.type_url) {
+                            continue;
+                        }
+                        sent.insert(request.type_url, Vec::new());
+                    }
+                    changed = said.changed() => {
+                        if changed.is_err() || !said.borrow_and_update().is_open {
+                            return;
+                        }
+                    }
+                }
+                let snapshot = said.borrow().snapshot.clone();
+                for (type_url, before) in &mut sent {
+                    let response = response(&snapshot, type_url, before);
+                    if responses.send(Ok(response)).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+}
+
+/// All there is of a type, and what is no more.
+fn response(snapshot: &Snapshot, type_url: &str, sent: &mut Vec<String>) -> DeltaDiscoveryResponse {
+    let ty = ResourceType::from_type_url(type_url).unwrap();
+    let resources = snapshot.set(ty).values();
+    let resources: Vec<Resource> = resources
+        .map(|resource| Resource {
+            name: resource.name().to_string(),
+            version: resource.version().as_str().to_owned(),
+            resource: Some(Any {
+                type_url: type_url.to_owned(),
+                value: resource.bytes().to_vec(),
+            }),
+            ..Resource::default()
+        })
+        .collect();
+    let now: Vec<String> = resources.iter().map(|entry| entry.name.clone()).collect();
+    let before = std::mem::replace(sent, now);
+    DeltaDiscoveryResponse {
+        type_url: type_url.to_owned(),
+        nonce: "n".to_owned(),
+        removed_resources: before
+            .into_iter()
+            .filter(|name| !sent.contains(name))
+            .collect(),
+        resources,
+        ..DeltaDiscoveryResponse::default()
+    }
+}
+
+#[tonic::async_trait]
+impl Session for Service {
+    type FollowStream = Responses<Target>;
+
+    async fn follow(
+        &self,
+        request: Request<Streaming<Status>>,
+    ) -> Result<Response<Self::FollowStream>, tonic::Status> {
+        let (mut said, told) = (self.said.subscribe(), self.told.clone());
+        if !said.borrow().is_ours {
+            return Err(tonic::Status::unimplemented("no sessions"));
+        }
+        said.mark_changed();
+        let mut statuses = request.into_inner();
+        let (targets, receiver) = mpsc::channel(16);
+        tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    status = statuses.message() => {
+                        let Ok(Some(status)) = status else { return };
+                        // The test may be over.
+                        let _ = told.send(status);
+                    }
+                    changed = said.changed() => {
+                        let now = said.borrow_and_update().clone();
+                        if changed.is_err() || !now.is_open || targets.send(Ok(target(&now))).await.is_err() {
+                            return;
+                        }
+                    }
+                }
+            }
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+}
+
+fn target(said: &Said) -> Target {
+    let sums = said.snapshot.revision_sums();
+    let sums = sums.iter().map(|(ty, sum)| TypeSum {
+        type_url: ty.type_url().to_owned(),
+        count: said.snapshot.set(ty).len() as u64,
+        sum: sum.to_bytes().to_vec(),
+    });
+    Target {
+        assignment: said.revision,
+        revision: said.revision,
+        phase: Phase::Activate.into(),
+        sums: sums.collect(),
+    }
+}
