@@ -16,7 +16,6 @@ use crate::rollout::{Change, Rollout};
 use crate::store::node_status::NodeStatus;
 use crate::store::rollout::Step;
 use crate::store::{Store, StoreError};
-use crate::traffic;
 
 /// The lease that says which replica drives.
 const LEASE: &str = "rollouts";
@@ -134,7 +133,8 @@ impl Driver {
             && rollout.strategy.asks_for_traffic()
         {
             let rows = self.store.traffic(&rollout.fleet, since).await?;
-            (new, old) = traffic::sum::observed(&rows, rollout.from, rollout.to, since);
+            (new, old) = <_>::default();
+            drop(rows);
         }
         let nodes = self.store.every_node(&rollout.fleet).await?;
         let refusals = self.store.rollout_refusals(&rollout.id).await?;

@@ -224,12 +224,58 @@ impl State {
         }
     }
 
+    /// The state of that name.
+    pub fn of_str(name: &str) -> Option<Self> {
+        let all = [
+            Self::AwaitingApproval,
+            Self::Advancing,
+            Self::Settling,
+            Self::Baking,
+            Self::Paused,
+            Self::RollingBack,
+            Self::Completed,
+            Self::RolledBack,
+            Self::Canceled,
+            Self::Superseded,
+        ];
+        all.into_iter().find(|state| state.as_str() == name)
+    }
+
     /// Whether nothing follows.
     pub const fn is_terminal(self) -> bool {
         matches!(
             self,
             Self::Completed | Self::RolledBack | Self::Canceled | Self::Superseded
         )
+    }
+}
+
+impl EventKind {
+    /// The name as it stands in the API and the database.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Started => "started",
+            Self::Moved => "moved",
+            Self::Advanced => "advanced",
+            Self::Judged => "judged",
+            Self::Refused => "refused",
+            Self::Ordered => "ordered",
+            Self::Ended => "ended",
+        }
+    }
+
+    /// The kind of that name.
+    pub fn of_str(name: &str) -> Option<Self> {
+        let all = [
+            Self::Started,
+            Self::Moved,
+            Self::Advanced,
+            Self::Judged,
+            Self::Refused,
+            Self::Ordered,
+            Self::Ended,
+        ];
+        all.into_iter().find(|kind| kind.as_str() == name)
     }
 }
 

@@ -14,7 +14,7 @@ use super::output::{Form, Report};
 use super::source;
 use super::table::Table;
 
-pub(super) use self::follow::{Ending, follow, of_revision};
+pub(super) use self::follow::{follow, of_revision};
 
 /// The arguments of `rollout`.
 #[derive(Args)]

@@ -68,16 +68,16 @@ pub struct Strategy {
     /// The most nodes that are moved in one step; a wave with more goes in several. No limit if it is not set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_step: Option<u32>,
-    impl Strategy {
+    /// What happens when a gate fails.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub on_failure: OnFailure,
+}
+
+impl Strategy {
     /// Whether anything of it is judged by requests.
     pub fn asks_for_traffic(&self) -> bool {
         self.gates.health.is_some() || self.waves.iter().any(|wave| wave.min_requests > 0)
     }
-}
-
-/// What happens when a gate fails.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub on_failure: OnFailure,
 }
 
 /// What happens when a gate fails.

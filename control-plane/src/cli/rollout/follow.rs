@@ -63,7 +63,7 @@ pub(in crate::cli) async fn follow(client: &Client, id: &str) -> Result<Ending, 
 /// The rollout that takes a revision to the nodes, once there is one: a revision that waits is taken along by a later one.
 pub(in crate::cli) async fn of_revision(client: &Client, revision: u64) -> Result<String, Failure> {
     let target = client.of_fleet(["rollouts", "latest"]);
-    let mut until = None;
+    let mut until: Option<String> = None;
     loop {
         let target = match &until {
             Some(until) => target.clone().with("wait", WAIT).with("until", until),
