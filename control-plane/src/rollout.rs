@@ -10,13 +10,31 @@
 //! ([`want::want`]), so every replica says the same without asking another. The row changes by [`step::step`], which the
 //! one loop calls with what was observed, and by an operator's [`verb::Verb`]; each change is fenced by the row's version.
 
-pub mod begin;
-pub mod check;
+// What is said.
 pub mod observed;
 pub mod selection;
 pub mod strategy;
 pub mod verdict;
+
+// Which revision a node is to serve.
 pub mod want;
+
+// What may be said.
+pub mod built_in;
+
+pub mod check;
+
+// How it begins, and what operators do to it.
+pub mod begin;
+pub mod verb;
+
+// What follows from what was observed.
+mod advance;
+mod health;
+
+mod gate;
+
+pub mod step;
 
 use std::fmt;
 
@@ -26,7 +44,7 @@ use utoipa::ToSchema;
 use crate::model::timestamp::Timestamp;
 
 use self::selection::Selection;
-use self::strategy::Strategy;
+use self::strategy::{Strategy, Wave};
 use self::verdict::Verdict;
 
 /// A rollout, as it is stored.
@@ -55,9 +73,9 @@ pub struct Rollout {
     pub selection: Selection,
     /// When the last node of the current wave was chosen; what is compared is counted from here on.
     pub wave_at: Option<Timestamp>,
-    /// When the state ends at the latest, by the database's clock: settling fails, or the bake is over.
+    /// When the state's time is over, by the database's clock: settling fails, a bake ends, going back is told to be late.
     pub deadline: Option<Timestamp>,
-    /// An operator has ended this wave's bake.
+    /// An operator has ended the bake of the wave whose nodes were chosen last.
     pub promoted: bool,
     /// How the gates stood when they were last looked at with another outcome.
     pub verdicts: Vec<Verdict>,
@@ -157,6 +175,36 @@ pub enum EventKind {
     Ordered,
     /// It ended.
     Ended,
+}
+
+impl Rollout {
+    /// An event that leaves the rollout as it is now.
+    fn event(&self, kind: EventKind, detail: String, data: Option<serde_json::Value>) -> Event {
+        Event {
+            kind,
+            state: self.state,
+            wave: self.wave,
+            detail,
+            data,
+        }
+    }
+
+    /// The wave that it is in. Strategies that are checked have one.
+    fn current(&self) -> Option<&Wave> {
+        self.strategy.waves.get(self.wave as usize)
+    }
+
+    /// A wave for people: `wave 1 of 4 (canary)`.
+    fn title(&self) -> String {
+        let number = self.wave + 1;
+        let of = self.strategy.waves.len();
+        match self.current() {
+            Some(wave) if !wave.name.is_empty() => {
+                format!("wave {number} of {of} ({})", wave.name)
+            }
+            _ => format!("wave {number} of {of}"),
+        }
+    }
 }
 
 impl State {

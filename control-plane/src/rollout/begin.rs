@@ -1,4 +1,6 @@
-//! How a rollout begins: what is asked comes in, its first row and its first event go out.
+//! How a rollout begins, alone or in the place of another: its first row, and the last of the other.
+
+use serde_json::json;
 
 use crate::model::timestamp::Timestamp;
 
@@ -9,69 +11,79 @@ use super::{Change, Event, EventKind, Rollout, State};
 /// A rollout to be begun.
 #[derive(Clone, Copy, Debug)]
 pub struct Begin<'a> {
-    /// What it is to be named.
+    /// What it is to be named: a UUID.
     pub id: &'a str,
     /// The fleet.
     pub fleet: &'a str,
-    /// The revision that the fleet comes from.
+    /// The fleet's stable revision.
     pub from: u64,
-    /// The revision that it goes to.
+    /// The revision to go to.
     pub to: u64,
-    /// How.
+    /// How. It has been checked.
     pub strategy: &'a Strategy,
     /// Why.
     pub reason: &'a str,
-    /// Who begins it.
+    /// Who begins it; empty if nobody asked for it.
     pub by: &'a str,
-    /// The rollout that it takes the place of: its salt and the nodes that it has chosen are kept.
+    /// The active rollout whose place it takes, if it takes one's.
     pub instead_of: Option<&'a Rollout>,
 }
 
-/// The first row of a rollout, and what is told of it.
-pub fn begin(asked: Begin<'_>, now: Timestamp) -> (Rollout, Vec<Event>) {
-    let first = asked.strategy.waves.first();
-    let state = match first.and_then(|wave| wave.approval) {
-        Some(_) => State::AwaitingApproval,
-        None => State::Advancing,
-    };
-    let (salt, selection) = match asked.instead_of {
-        Some(old) => (old.salt.clone(), old.selection.clone()),
-        None => (asked.id.to_owned(), Selection::default()),
-    };
+/// The first row of a rollout.
+///
+/// One that takes another's place has its salt, so that the same nodes go first, and the nodes that it has chosen: they are to
+/// have the new revision at once, for what they have now is what somebody is in a hurry to replace. Unless they are on their way
+/// back: what they go back to is known to be good.
+pub fn begin(begin: Begin<'_>, now: Timestamp) -> (Rollout, Vec<Event>) {
+    let salt = begin.instead_of.map_or(begin.id, |other| &other.salt);
     let rollout = Rollout {
-        id: asked.id.to_owned(),
-        fleet: asked.fleet.to_owned(),
-        from: asked.from,
-        to: asked.to,
-        strategy: asked.strategy.clone(),
-        salt,
-        state,
+        id: begin.id.to_owned(),
+        fleet: begin.fleet.to_owned(),
+        from: begin.from,
+        to: begin.to,
+        strategy: begin.strategy.clone(),
+        salt: salt.to_owned(),
+        state: State::Advancing,
         paused: None,
         wave: 0,
-        selection,
+        selection: begin.instead_of.map(taken_over).unwrap_or_default(),
         wave_at: None,
         deadline: None,
         promoted: false,
         verdicts: Vec::new(),
         refusals_judged: 0,
-        reason: asked.reason.to_owned(),
-        created_by: asked.by.to_owned(),
+        reason: begin.reason.to_owned(),
+        created_by: begin.by.to_owned(),
         created_at: now,
         approved_by: None,
         ended_at: None,
         outcome: None,
         row_version: 0,
     };
-    let event = Event {
-        kind: EventKind::Started,
-        state,
-        wave: 0,
-        detail: format!(
-            "from revision {} to {}: {}",
-            asked.from, asked.to, asked.reason
-        ),
-        data: None,
+    let asks = rollout
+        .current()
+        .is_some_and(|wave| wave.approval.is_some());
+    let rollout = Rollout {
+        state: if asks {
+            State::AwaitingApproval
+        } else {
+            State::Advancing
+        },
+        ..rollout
     };
+    let detail = match begin.instead_of {
+        None => format!("revision {} is to follow {}", begin.to, begin.from),
+        Some(other) => format!(
+            "revision {} is to follow {}, in place of {}",
+            begin.to, begin.from, other.to
+        ),
+    };
+    let data = json!({
+        "from": begin.from,
+        "to": begin.to,
+        "supersedes": begin.instead_of.map(|other| &other.id),
+    });
+    let event = rollout.event(EventKind::Started, detail, Some(data));
     (rollout, vec![event])
 }
 
@@ -86,15 +98,80 @@ pub fn superseded(rollout: &Rollout, by: &Rollout, now: Timestamp) -> Change {
         outcome: Some(detail.clone()),
         ..rollout.clone()
     };
-    let event = Event {
-        kind: EventKind::Ended,
-        state: next.state,
-        wave: next.wave,
-        detail,
-        data: None,
-    };
+    let data = json!({ "superseded_by": by.id });
+    let event = next.event(EventKind::Ended, detail, Some(data));
     Change {
         next,
         events: vec![event],
+    }
+}
+
+fn taken_over(other: &Rollout) -> Selection {
+    if other.state == State::RollingBack {
+        return Selection::default();
+    }
+    Selection {
+        partial: false,
+        ..other.selection.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rollout::built_in::built_in;
+    use crate::rollout::strategy::Approval;
+
+    fn strategy() -> Strategy {
+        built_in("canary-then-all").unwrap()
+    }
+
+    fn first(id: &str, strategy: &Strategy, other: Option<&Rollout>) -> Rollout {
+        let what = Begin {
+            id,
+            fleet: "f",
+            from: 1,
+            to: 2,
+            strategy,
+            reason: "",
+            by: "a",
+            instead_of: other,
+        };
+        let (rollout, events) = begin(what, Timestamp::from_micros(5));
+        assert_eq!(events.len(), 1);
+        assert_eq!(events[0].state, rollout.state);
+        rollout
+    }
+
+    #[test]
+    fn it_begins_with_the_first_wave_or_with_the_word_that_the_wave_asks_for() {
+        let rollout = first("r", &strategy(), None);
+        assert_eq!((rollout.state, rollout.wave), (State::Advancing, 0));
+        assert_eq!(rollout.salt, "r");
+        let mut asks = strategy();
+        asks.waves[0].approval = Some(Approval::default());
+        assert_eq!(first("r", &asks, None).state, State::AwaitingApproval);
+    }
+
+    #[test]
+    fn who_was_chosen_goes_forward_unless_it_is_on_its_way_back() {
+        let mut other = first("r", &strategy(), None);
+        other.selection.nodes.insert("n".to_owned());
+        other.selection.partial = true;
+        let next = first("s", &strategy(), Some(&other));
+        assert_eq!(next.salt, "r");
+        assert!(next.selection.nodes.contains("n") && !next.selection.partial);
+        other.state = State::RollingBack;
+        assert!(first("s", &strategy(), Some(&other)).selection.is_empty());
+    }
+
+    #[test]
+    fn the_other_one_ends() {
+        let other = first("r", &strategy(), None);
+        let next = first("s", &strategy(), Some(&other));
+        let change = superseded(&other, &next, Timestamp::from_micros(9));
+        assert_eq!(change.next.state, State::Superseded);
+        assert_eq!(change.next.ended_at, Some(Timestamp::from_micros(9)));
+        assert_eq!(change.events.len(), 1);
     }
 }
