@@ -169,6 +169,7 @@ mod tests {
     use super::*;
     use crate::model::timestamp::Timestamp;
     use crate::snapshots::serving::tests::rollout;
+    use crate::store::FleetSettings;
 
     #[test]
     fn rows_between_which_something_was_written_are_not_used() {
@@ -180,7 +181,7 @@ mod tests {
             held: None,
             change_seq,
             created_at: Timestamp::now(),
-            settings: Default::default(),
+            settings: FleetSettings::default(),
         };
         let row = rollout();
         let together = |before: &Fleet, after: Fleet| stood_together(before, Some(&row), &[after]);
