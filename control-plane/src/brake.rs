@@ -8,6 +8,8 @@
 use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::rollout::Rollout;
+
 /// The brake of one rollout. It is shared by all classes of clients, and stays while the rollout does.
 #[derive(Debug)]
 pub struct Brake(Mutex<State>);
@@ -18,24 +20,30 @@ struct State {
     across: HashSet<String>,
     /// Nodes whose refusal was noted: each counts once.
     refused: HashSet<String>,
+    /// What is waited for; `None` if the brake is off.
+    pulled: Option<Pulled>,
+    /// The newest row that was read: its version, and of how many refusals it knows.
+    row: (u64, u64),
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Pulled {
     /// Refusals that the store does not know yet.
     unwritten: usize,
-    /// The row that knows of every refusal that was written; what follows it was decided with them. `None` if the brake is
-    /// off.
-    pulled: Option<u64>,
-    /// The newest row that was read.
-    row: u64,
+    /// Of so many refusals a row must know.
+    known: u64,
+    /// A row must be newer than this.
+    after: u64,
 }
 
 impl Brake {
-    /// The brake of a rollout whose row has this version. It is off.
-    pub fn new(row_version: u64) -> Self {
+    /// The brake of a rollout with this row. It is off.
+    pub fn new(row: &Rollout) -> Self {
         Self(Mutex::new(State {
             across: HashSet::new(),
             refused: HashSet::new(),
-            unwritten: 0,
             pulled: None,
-            row: row_version,
+            row: (row.row_version, row.refusals_judged),
         }))
     }
 
@@ -58,26 +66,29 @@ impl Brake {
         if !state.refused.insert(node.to_owned()) {
             return false;
         }
-        state.unwritten += 1;
-        state.pulled = Some(state.pulled.unwrap_or(state.row));
+        state.pulled.get_or_insert_default().unwritten += 1;
         true
     }
 
-    /// The store knows of a refusal by a row of this version; `None` if it knows of no such rollout, and another row will
-    /// be read. `true` if the brake is off by that.
-    pub fn written(&self, row_version: Option<u64>) -> bool {
+    /// The store knows of a refusal now: it is the last of so many. `None` if the store has no such rollout: then another row
+    /// is to be read. `true` if the brake is off by that.
+    pub fn written(&self, known: Option<u64>) -> bool {
         let mut state = self.state();
-        state.unwritten = state.unwritten.saturating_sub(1);
-        if let Some(version) = row_version {
-            state.pulled = state.pulled.map(|pulled| pulled.max(version));
+        let (version, _) = state.row;
+        if let Some(pulled) = &mut state.pulled {
+            pulled.unwritten = pulled.unwritten.saturating_sub(1);
+            match known {
+                Some(known) => pulled.known = pulled.known.max(known),
+                None => pulled.after = version,
+            }
         }
         state.release()
     }
 
     /// A row was read.
-    pub fn read(&self, row_version: u64) {
+    pub fn read(&self, row: &Rollout) {
         let mut state = self.state();
-        state.row = state.row.max(row_version);
+        state.row = state.row.max((row.row_version, row.refusals_judged));
         state.release();
     }
 
@@ -92,9 +103,12 @@ impl Brake {
 }
 
 impl State {
+    /// A row that another refusal has moved says nothing of this one: what counts is of how many it knows.
     fn release(&mut self) -> bool {
-        let row = self.row;
-        let released = self.unwritten == 0 && self.pulled.is_some_and(|pulled| pulled < row);
+        let (version, judged) = self.row;
+        let released = self.pulled.is_some_and(|pulled| {
+            pulled.unwritten == 0 && pulled.known <= judged && pulled.after < version
+        });
         if released {
             self.pulled = None;
         }
@@ -105,56 +119,66 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::snapshots::serving::tests::rollout;
+
+    fn row(row_version: u64, refusals_judged: u64) -> Rollout {
+        Rollout {
+            row_version,
+            refusals_judged,
+            ..rollout()
+        }
+    }
 
     #[test]
     fn who_is_across_stays_and_nobody_follows_until_the_refusal_was_judged() {
-        let brake = Brake::new(3);
+        let brake = Brake::new(&row(3, 0));
         assert!(brake.lets("first"));
         assert!(brake.pull("first"));
         assert!(brake.lets("first") && !brake.lets("second"));
         // A row from before the refusal was known says nothing of it.
-        brake.read(4);
+        brake.read(&row(4, 0));
         assert!(!brake.lets("second"));
-        assert!(!brake.written(Some(5)));
-        brake.read(5);
-        assert!(
-            !brake.lets("second"),
-            "the row that knows of it decides nothing"
-        );
-        brake.read(6);
+        assert!(!brake.written(Some(1)));
+        // It was moved by the refusal, or by another one: nobody has decided anything.
+        brake.read(&row(5, 0));
+        brake.read(&row(6, 0));
+        assert!(!brake.lets("second"));
+        brake.read(&row(7, 1));
         assert!(brake.lets("second"));
     }
 
     #[test]
     fn a_refusal_that_was_judged_before_its_writer_heard_of_it_ends_the_brake_too() {
-        let brake = Brake::new(3);
+        let brake = Brake::new(&row(3, 0));
         brake.pull("first");
-        brake.read(7);
+        brake.read(&row(7, 1));
         assert!(brake.is_pulled());
-        assert!(brake.written(Some(6)));
+        assert!(brake.written(Some(1)));
         assert!(!brake.is_pulled());
     }
 
     #[test]
     fn every_refusal_must_be_judged_and_each_counts_once() {
-        let brake = Brake::new(1);
+        let brake = Brake::new(&row(1, 0));
         assert!(brake.pull("a") && brake.pull("b") && !brake.pull("a"));
-        assert!(!brake.written(Some(2)));
-        brake.read(3);
+        assert!(!brake.written(Some(1)));
+        brake.read(&row(3, 1));
         assert!(brake.is_pulled(), "one is not written yet");
-        assert!(!brake.written(Some(4)));
-        brake.read(5);
+        assert!(!brake.written(Some(2)));
+        brake.read(&row(5, 1));
+        assert!(brake.is_pulled(), "one is not judged yet");
+        brake.read(&row(6, 2));
         assert!(!brake.is_pulled());
         assert!(!brake.pull("b") && brake.lets("c"));
     }
 
     #[test]
     fn a_rollout_that_the_store_no_longer_has_holds_nobody_once_another_row_is_read() {
-        let brake = Brake::new(1);
+        let brake = Brake::new(&row(1, 0));
         brake.pull("a");
         assert!(!brake.written(None));
         assert!(brake.is_pulled());
-        brake.read(2);
+        brake.read(&row(2, 0));
         assert!(!brake.is_pulled());
     }
 }

@@ -176,6 +176,7 @@ mod tests {
     use super::*;
     use crate::model::timestamp::Timestamp;
     use crate::snapshots::serving::tests::rollout;
+    use crate::store::FleetSettings;
 
     #[test]
     fn rows_between_which_something_was_written_are_not_used() {
@@ -187,7 +188,7 @@ mod tests {
             held: None,
             change_seq,
             created_at: Timestamp::now(),
-            settings: Default::default(),
+            settings: FleetSettings::default(),
         };
         let row = rollout();
         let together = |before: &Fleet, after: Fleet| stood_together(before, Some(&row), &[after]);

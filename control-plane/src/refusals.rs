@@ -87,10 +87,10 @@ impl Refusals {
             refused,
             brake,
         } = refusal;
-        let row_version = loop {
-            match store.refuse_rollout(fleet, *revision, refused).await {
-                Ok(row) => break row.map(|(_, version)| version),
-                Err(error @ (StoreError::Unavailable(_) | StoreError::Moved)) => {
+        let known = loop {
+            match tell(store, fleet, *revision, refused).await {
+                Ok(known) => break known,
+                Err(error @ StoreError::Unavailable(_)) => {
                     tracing::warn!(%error, fleet, node = %refused.node, "a refusal was not written; it will be tried again");
                     tokio::time::sleep(RETRY_PAUSE).await;
                 }
@@ -100,8 +100,23 @@ impl Refusals {
                 }
             }
         };
-        if brake.written(row_version) {
+        if brake.written(known) {
             self.snapshots.look_again(fleet);
         }
     }
+}
+
+/// Writes a refusal; how many the rollout has up to it, if the store has such a rollout.
+async fn tell(
+    store: &dyn Store,
+    fleet: &str,
+    revision: u64,
+    refused: &Refused,
+) -> Result<Option<u64>, StoreError> {
+    let Some((rollout, _)) = store.refuse_rollout(fleet, revision, refused).await? else {
+        return Ok(None);
+    };
+    let all = store.rollout_refusals(&rollout).await?;
+    let own = all.iter().position(|known| known.node == refused.node);
+    Ok(Some(own.map_or(all.len(), |own| own + 1) as u64))
 }

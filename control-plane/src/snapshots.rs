@@ -151,10 +151,10 @@ impl FleetServing {
         self.braking = rollout.map(|rollout| {
             let brake = match before {
                 Some((before, brake)) if before.id == rollout.id => {
-                    brake.read(rollout.row_version);
+                    brake.read(rollout);
                     brake
                 }
-                _ => Arc::new(Brake::new(rollout.row_version)),
+                _ => Arc::new(Brake::new(rollout)),
             };
             (rollout.clone(), brake)
         });

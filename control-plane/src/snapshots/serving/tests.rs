@@ -43,7 +43,7 @@ pub(crate) fn rollout() -> Rollout {
 }
 
 fn serving(rollout: Rollout) -> Serving {
-    let brake = Arc::new(Brake::new(rollout.row_version));
+    let brake = Arc::new(Brake::new(&rollout));
     Serving {
         assignment: 5,
         stable: Served::new(rollout.from, Snapshot::default()),
