@@ -32,6 +32,7 @@ mod revisions;
 mod route_order;
 mod slow_lane;
 mod tokens;
+mod traffic;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -154,6 +155,7 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(nodes::list))
         .routes(routes!(nodes::get))
         .routes(routes!(node_config::get))
+        .routes(routes!(traffic::get))
         .routes(routes!(events::get))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::get, tokens::revoke))
