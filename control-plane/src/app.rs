@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::ads::{AdsService, StreamContext, Turnstile};
 use crate::api::{self, Access, ApiState, Turns};
 use crate::join::JoinLayer;
+use crate::lrs::{Demand, LoadReports};
 use crate::metrics::Metrics;
 use crate::nodes::Nodes;
 use crate::reconciler::Reconciler;
@@ -23,6 +24,7 @@ use crate::store::Store;
 use crate::store::sql::{Database, SqlStore};
 use crate::tls::{Incoming, Protocol, Tls, TlsFiles};
 use crate::tokens::Tokens;
+use crate::traffic::Traffic;
 
 /// How long requests that run may take to end once the process is told to.
 const GRACE: Duration = Duration::from_secs(5);
@@ -55,9 +57,12 @@ impl App {
         let admin = bind("admin", settings.admin).await?;
         let xds = bind("xds", settings.xds).await?;
         let addresses = (admin.local_addr()?, xds.local_addr()?);
-        let (shutdown, metrics) = (CancellationToken::new(), Arc::new(Metrics::default()));
         // A replica is a process: after a restart it is another one, and what the old one knew of its nodes is history.
         let replica = uuid::Uuid::now_v7().to_string();
+        let traffic = Traffic::new(replica.clone());
+        let mut metrics = Metrics::default();
+        metrics.show(traffic.series());
+        let (shutdown, metrics) = (CancellationToken::new(), Arc::new(metrics));
         let (snapshots, nodes) = (
             Arc::new(Snapshots::default()),
             Nodes::new(replica.clone(), metrics.clone()),
@@ -73,7 +78,20 @@ impl App {
             turnstile: Turnstile::per_second(settings.new_streams_per_second),
             control_plane: replica,
         });
-        let session = SessionService::new(reconciler.clone(), snapshots.clone(), nodes.clone());
+        let session = SessionService::new(
+            reconciler.clone(),
+            snapshots.clone(),
+            nodes.clone(),
+            traffic.clone(),
+        );
+        let demand = Demand::new(store.clone());
+        let load_reports = LoadReports {
+            nodes: nodes.clone(),
+            store: store.clone(),
+            traffic: traffic.clone(),
+            demand: demand.clone(),
+            interval: Duration::from_secs(settings.load_report_seconds.get().into()),
+        };
         let access = if settings.admin_asks() {
             Access::by_token(tokens.clone())
         } else {
@@ -87,11 +105,14 @@ impl App {
         tasks.spawn(running(tokens.run(shutdown.clone())));
         tasks.spawn(running(reconciler.run(shutdown.clone())));
         tasks.spawn(running(nodes.run(store.clone(), shutdown.clone())));
+        tasks.spawn(running(traffic.run(store.clone(), shutdown.clone())));
+        tasks.spawn(running(demand.run(shutdown.clone())));
         tasks.spawn(serve_xds(
             Incoming::new(xds, xds_tls)?,
             join,
             ads,
             session,
+            load_reports,
             shutdown.clone(),
         ));
         tasks.spawn(serve_admin(
@@ -162,6 +183,7 @@ async fn serve_xds(
     join: JoinLayer,
     ads: AdsService,
     session: SessionService,
+    load_reports: LoadReports,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let server = tonic::transport::Server::builder()
@@ -170,6 +192,7 @@ async fn serve_xds(
         .layer(join)
         .add_routes(ads.routes())
         .add_service(session.into_server())
+        .add_service(load_reports.into_server())
         .serve_with_incoming(incoming);
     shutdown.run_until_cancelled(server).await.transpose()?;
     Ok(())

@@ -53,7 +53,7 @@ pub struct LoadReports {
     pub interval: Duration,
 }
 
-type Clusters = Arc<BTreeSet<String>>;
+type Clusters = Arc<BTreeSet<Arc<str>>>;
 type Responses = mpsc::Sender<Result<LoadStatsResponse, Status>>;
 
 impl LoadReports {
@@ -158,7 +158,9 @@ impl LoadReports {
             IDLE
         };
         LoadStatsResponse {
-            clusters: named.map_or_else(Vec::new, |clusters| clusters.iter().cloned().collect()),
+            clusters: named.map_or_else(Vec::new, |clusters| {
+                clusters.iter().map(ToString::to_string).collect()
+            }),
             send_all_clusters: wanted.is_some() && named.is_none(),
             load_reporting_interval: Some(protobuf::Duration {
                 seconds: interval.as_secs() as i64,

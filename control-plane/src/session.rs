@@ -22,6 +22,7 @@ use crate::nodes::{Nodes, Report};
 use crate::reconciler::Reconciler;
 use crate::snapshots::{Served, Snapshots};
 use crate::store::node_status::Refusal;
+use crate::traffic::Traffic;
 
 /// The service.
 #[derive(Clone, Debug)]
@@ -29,17 +30,24 @@ pub struct SessionService {
     reconciler: Arc<Reconciler>,
     snapshots: Arc<Snapshots>,
     nodes: Arc<Nodes>,
+    traffic: Arc<Traffic>,
 }
 
 type Responses = mpsc::Sender<Result<Target, tonic::Status>>;
 
 impl SessionService {
-    /// A service that tells of `snapshots` and writes to `nodes`.
-    pub fn new(reconciler: Arc<Reconciler>, snapshots: Arc<Snapshots>, nodes: Arc<Nodes>) -> Self {
+    /// A service that tells of `snapshots` and writes to `nodes` and `traffic`.
+    pub fn new(
+        reconciler: Arc<Reconciler>,
+        snapshots: Arc<Snapshots>,
+        nodes: Arc<Nodes>,
+        traffic: Arc<Traffic>,
+    ) -> Self {
         Self {
             reconciler,
             snapshots,
             nodes,
+            traffic,
         }
     }
 
@@ -104,6 +112,7 @@ impl SessionService {
     }
 
     fn take(&self, fleet: &str, node: &str, status: &Status) {
+        self.traffic.report(fleet, node, status.traffic.as_ref());
         let refused = match status.state() {
             State::Refused => Some(refusal(status)),
             _ => None,

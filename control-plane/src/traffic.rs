@@ -61,8 +61,9 @@ impl Traffic {
         self.series.clone()
     }
 
-    /// Takes a report of a node of a fleet that exists.
-    pub fn report(&self, fleet: &str, node: &str, report: &Report) {
+    /// Takes a report of a node of a fleet that exists, if the node has sent one.
+    pub fn report(&self, fleet: &str, node: &str, report: Option<&Report>) {
+        let Some(report) = report else { return };
         let left_out = report.revisions.len().saturating_sub(REVISIONS_MAX);
         if left_out > 0 {
             tracing::debug!(

@@ -12,11 +12,13 @@ use crate::rollout::Rollout;
 use crate::rollout::strategy::Strategy;
 use crate::store::{Store, StoreError};
 
+use super::Clusters;
+
 /// How often the store is read without a hint.
 const POLL: Duration = Duration::from_secs(1);
 
 /// Clusters by fleet.
-pub(super) type Wanted = BTreeMap<String, Arc<BTreeSet<String>>>;
+pub(super) type Wanted = BTreeMap<String, Clusters>;
 
 /// What is needed.
 #[derive(Debug)]
@@ -81,14 +83,14 @@ impl Demand {
         Ok(())
     }
 
-    fn known(&self, rollout: &Rollout) -> Option<Arc<BTreeSet<String>>> {
+    fn known(&self, rollout: &Rollout) -> Option<Clusters> {
         let read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         let same = read.get(&rollout.fleet) == Some(&(rollout.from, rollout.to));
         let known = self.wanted.borrow().get(&rollout.fleet).cloned();
         known.filter(|_| same)
     }
 
-    async fn clusters(&self, rollout: &Rollout) -> Result<BTreeSet<String>, StoreError> {
+    async fn clusters(&self, rollout: &Rollout) -> Result<BTreeSet<Arc<str>>, StoreError> {
         let mut clusters = BTreeSet::new();
         for revision in [rollout.from, rollout.to] {
             let config = self.store.config_at(&rollout.fleet, revision).await?;

@@ -1,6 +1,7 @@
 //! A load report as traffic of a revision. Pure.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use envoy_types::pb::envoy::config::endpoint::v3::ClusterStats;
 use proto::session::{CauseCount, ClusterTraffic, Outcomes, RevisionTraffic};
@@ -14,13 +15,13 @@ const DROPPED: &str = "UO";
 pub(super) fn traffic(
     revision: u64,
     reported: &[ClusterStats],
-    wanted: &BTreeSet<String>,
+    wanted: &BTreeSet<Arc<str>>,
 ) -> Option<RevisionTraffic> {
     let mut total = Counts::default();
     let mut clusters = Vec::new();
     for stats in reported {
         let counts = Counts::of(stats);
-        if counts.is_zero() || !wanted.contains(&stats.cluster_name) {
+        if counts.is_zero() || !wanted.contains(stats.cluster_name.as_str()) {
             continue;
         }
         total = total.plus(counts);
@@ -120,8 +121,8 @@ mod tests {
         }
     }
 
-    fn wanted() -> BTreeSet<String> {
-        ["a", "b"].map(str::to_owned).into()
+    fn wanted() -> BTreeSet<Arc<str>> {
+        ["a", "b"].map(Arc::from).into()
     }
 
     #[test]

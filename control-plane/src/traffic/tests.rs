@@ -72,9 +72,9 @@ fn a_rollout_sees_both_revisions_since_a_time() {
     let traffic = Traffic::new("a".into());
     let mut rows = Vec::new();
     for (micros, requests) in [(10, 1_000), (20, 100), (30, 10)] {
-        traffic.report("f", "n", &one(1, requests, 0, 10));
-        traffic.report("f", "m", &one(2, requests, requests / 10, 80));
-        traffic.report("f", "m", &one(3, requests, requests, 1));
+        traffic.report("f", "n", Some(&one(1, requests, 0, 10)));
+        traffic.report("f", "m", Some(&one(2, requests, requests / 10, 80)));
+        traffic.report("f", "m", Some(&one(3, requests, requests, 1)));
         rows.extend(at(rows_of(&traffic), micros));
     }
     let (new, old) = sum::observed(&rows, 1, 2, Timestamp::from_micros(20));
@@ -92,7 +92,7 @@ fn load_reports_alone_tell_no_latency() {
     let traffic = Traffic::new("a".into());
     let mut without = one(2, 10, 1, 5);
     without.revisions[0].total.as_mut().unwrap().latencies = None;
-    traffic.report("f", "n", &without);
+    traffic.report("f", "n", Some(&without));
     let (new, _) = sum::observed(&rows_of(&traffic), 1, 2, Timestamp::default());
     assert_eq!((new.requests, new.errors, new.p99_ms), (10, 1, None));
 }
@@ -115,9 +115,9 @@ fn a_row_that_cannot_be_read_is_no_row() {
 #[test]
 fn what_could_not_be_written_is_merged_with_what_comes() {
     let traffic = Traffic::new("a".into());
-    traffic.report("f", "n", &one(1, 5, 1, 10));
+    traffic.report("f", "n", Some(&one(1, 5, 1, 10)));
     let taken = traffic.take();
-    traffic.report("f", "n", &one(1, 7, 0, 10));
+    traffic.report("f", "n", Some(&one(1, 7, 0, 10)));
     traffic.put_back(&taken);
     let merged = &sum::by_revision(&rows_of(&traffic))[&1];
     assert_eq!((merged.total.requests, merged.total.errors()), (12, 1));
@@ -136,7 +136,7 @@ fn a_row_names_those_with_the_most_requests() {
         clusters: vec![cluster("x".repeat(10_000), outcomes(3, 0, 1))],
         ..RevisionTraffic::default()
     };
-    traffic.report("f", "n", &report(vec![revision]));
+    traffic.report("f", "n", Some(&report(vec![revision])));
     let rows = rows_of(&traffic);
     assert!(rows[0].body.len() < 20_000, "{}", rows[0].body.len());
     let merged = &sum::by_revision(&rows)[&1];
@@ -156,7 +156,7 @@ fn a_row_names_those_with_the_most_requests() {
 #[test]
 fn metrics_tell_of_counts_at_once_and_of_the_fleet_when_it_was_read() {
     let traffic = Traffic::new("a".into());
-    traffic.report("f", "n", &one(7, 100, 3, 10));
+    traffic.report("f", "n", Some(&one(7, 100, 3, 10)));
     let mut metrics = crate::metrics::Metrics::default();
     metrics.show(traffic.series());
     let text = metrics.render().unwrap();
@@ -189,7 +189,7 @@ fn metrics_tell_of_counts_at_once_and_of_the_fleet_when_it_was_read() {
 fn series_are_of_the_last_revisions() {
     let traffic = Traffic::new("a".into());
     for revision in 1..=100 {
-        traffic.report("f", "n", &one(revision, 1, 0, 1));
+        traffic.report("f", "n", Some(&one(revision, 1, 0, 1)));
     }
     let mut metrics = crate::metrics::Metrics::default();
     metrics.show(traffic.series());
@@ -273,7 +273,7 @@ proptest! {
     fn whatever_is_reported_costs_bounded_memory(reports in vec(vec(any_revision(), 0..12), 0..6)) {
         let traffic = Traffic::new("a".into());
         for revisions in reports {
-            traffic.report("f", "n", &report(revisions));
+            traffic.report("f", "n", Some(&report(revisions)));
         }
         let pending = traffic.take();
         for merged in pending.values().flat_map(BTreeMap::values) {
@@ -297,8 +297,8 @@ proptest! {
         let mut rows = Vec::new();
         for (replica, revision, requests, ms) in reports {
             let report = one(revision, requests, requests / 3, ms);
-            whole.report("f", "n", &report);
-            replicas[replica].report("f", "n", &report);
+            whole.report("f", "n", Some(&report));
+            replicas[replica].report("f", "n", Some(&report));
             if ms % 7 == 0 {
                 rows.extend(rows_of(&replicas[replica]));
             }
