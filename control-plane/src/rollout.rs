@@ -10,11 +10,31 @@
 //! ([`want::want`]), so every replica says the same without asking another. The row changes by [`step::step`], which the
 //! one loop calls with what was observed, and by an operator's [`verb::Verb`]; each change is fenced by the row's version.
 
+// What is said.
 pub mod observed;
 pub mod selection;
 pub mod strategy;
 pub mod verdict;
+
+// Which revision a node is to serve.
 pub mod want;
+
+// What may be said.
+pub mod built_in;
+
+pub mod check;
+
+// How it begins, and what operators do to it.
+pub mod begin;
+pub mod verb;
+
+// What follows from what was observed.
+mod advance;
+mod health;
+
+mod gate;
+
+pub mod step;
 
 use std::fmt;
 
@@ -24,7 +44,7 @@ use utoipa::ToSchema;
 use crate::model::timestamp::Timestamp;
 
 use self::selection::Selection;
-use self::strategy::Strategy;
+use self::strategy::{Strategy, Wave};
 use self::verdict::Verdict;
 
 /// A rollout, as it is stored.
@@ -53,9 +73,9 @@ pub struct Rollout {
     pub selection: Selection,
     /// When the last node of the current wave was chosen; what is compared is counted from here on.
     pub wave_at: Option<Timestamp>,
-    /// When the state ends at the latest, by the database's clock: settling fails, or the bake is over.
+    /// When the state's time is over, by the database's clock: settling fails, a bake ends, going back is told to be late.
     pub deadline: Option<Timestamp>,
-    /// An operator has ended this wave's bake.
+    /// An operator has ended the bake of the wave whose nodes were chosen last.
     pub promoted: bool,
     /// How the gates stood when they were last looked at with another outcome.
     pub verdicts: Vec<Verdict>,
@@ -112,6 +132,15 @@ pub struct Paused {
     pub left_us: Option<i64>,
 }
 
+/// What becomes of a rollout, to be written in one transaction.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change {
+    /// The rollout as it is to be; its `row_version` is that of the one it was made from.
+    pub next: Rollout,
+    /// What happened, in order; never nothing.
+    pub events: Vec<Event>,
+}
+
 /// A change of a rollout, as it is told: one for each transition, each choice of nodes and each verdict that is not as it was.
 /// Written in the transaction of the change.
 #[derive(Clone, Debug, PartialEq)]
@@ -148,6 +177,36 @@ pub enum EventKind {
     Ended,
 }
 
+impl Rollout {
+    /// An event that leaves the rollout as it is now.
+    fn event(&self, kind: EventKind, detail: String, data: Option<serde_json::Value>) -> Event {
+        Event {
+            kind,
+            state: self.state,
+            wave: self.wave,
+            detail,
+            data,
+        }
+    }
+
+    /// The wave that it is in. Strategies that are checked have one.
+    fn current(&self) -> Option<&Wave> {
+        self.strategy.waves.get(self.wave as usize)
+    }
+
+    /// A wave for people: `wave 1 of 4 (canary)`.
+    fn title(&self) -> String {
+        let number = self.wave + 1;
+        let of = self.strategy.waves.len();
+        match self.current() {
+            Some(wave) if !wave.name.is_empty() => {
+                format!("wave {number} of {of} ({})", wave.name)
+            }
+            _ => format!("wave {number} of {of}"),
+        }
+    }
+}
+
 impl State {
     /// The name as it stands in the API and the database.
     pub const fn as_str(self) -> &'static str {
@@ -165,12 +224,58 @@ impl State {
         }
     }
 
+    /// The state of that name.
+    pub fn of_str(name: &str) -> Option<Self> {
+        let all = [
+            Self::AwaitingApproval,
+            Self::Advancing,
+            Self::Settling,
+            Self::Baking,
+            Self::Paused,
+            Self::RollingBack,
+            Self::Completed,
+            Self::RolledBack,
+            Self::Canceled,
+            Self::Superseded,
+        ];
+        all.into_iter().find(|state| state.as_str() == name)
+    }
+
     /// Whether nothing follows.
     pub const fn is_terminal(self) -> bool {
         matches!(
             self,
             Self::Completed | Self::RolledBack | Self::Canceled | Self::Superseded
         )
+    }
+}
+
+impl EventKind {
+    /// The name as it stands in the API and the database.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Started => "started",
+            Self::Moved => "moved",
+            Self::Advanced => "advanced",
+            Self::Judged => "judged",
+            Self::Refused => "refused",
+            Self::Ordered => "ordered",
+            Self::Ended => "ended",
+        }
+    }
+
+    /// The kind of that name.
+    pub fn of_str(name: &str) -> Option<Self> {
+        let all = [
+            Self::Started,
+            Self::Moved,
+            Self::Advanced,
+            Self::Judged,
+            Self::Refused,
+            Self::Ordered,
+            Self::Ended,
+        ];
+        all.into_iter().find(|kind| kind.as_str() == name)
     }
 }
 

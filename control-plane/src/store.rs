@@ -22,6 +22,7 @@ mod nodes;
 mod revisions;
 mod rollouts;
 mod tokens;
+mod traffic;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -60,7 +61,8 @@ pub struct Fleet {
     pub stable: u64,
     /// Grows with every change of what any node is to serve.
     pub assignment: u64,
-    /// The rollout that was rolled back, until somebody reverts or begins one by hand: commits begin none meanwhile.
+    /// The rollout after which commits begin none, until somebody reverts or begins one by hand: it was rolled back or
+    /// canceled, or was sent by hand to another revision than the newest.
     pub held: Option<String>,
     /// Grows with every change that a client of the fleet can see.
     pub change_seq: u64,
@@ -207,7 +209,8 @@ pub trait Store: fmt::Debug + Send + Sync {
         by: By<'_>,
     ) -> Result<()>;
 
-    /// Deletes the endpoints of a cluster.
+    /// Deletes the endpoints of a cluster, if no revision that nodes are served, or are to be, refers to them: the newest one,
+    /// the stable one and the one that a rollout goes to.
     async fn delete_endpoints(
         &self,
         fleet: &str,
@@ -255,7 +258,9 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// Gives a lease back, if `holder` has it.
     async fn release_lease(&self, name: &str, holder: &str) -> Result<()>;
 
-    /// Rollouts that have not ended; at most one a fleet.
+    /// Rollouts that have not ended; at most one a fleet. Read them before the fleets: then a rollout that completes in
+    /// between is seen with the stable revision that came of it, which moves nobody; the other way round it is not seen at
+    /// all, and everybody seems to want the old one again.
     async fn active_rollouts(&self) -> Result<Vec<Rollout>>;
 
     /// One rollout.

@@ -8,10 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::model::problem::Code;
-use crate::model::{
-    Cluster, Endpoint, Endpoints, Kind as ResourceKind, ResourceId, canonical, document,
-    merge_patch, text,
-};
+use crate::model::{Cluster, Config, Endpoint, Endpoints, canonical, document, merge_patch, text};
 use crate::store::{Expected, StoreError};
 
 use super::ApiState;
@@ -163,8 +160,7 @@ async fn write(
     let asked = by::current();
     for _ in 0..TRIES {
         let base = write::base(state, fleet).await?;
-        let taker = base.config.get::<Cluster>(cluster);
-        if taker.is_some_and(|cluster| !cluster.takes_endpoints()) {
+        if takes(&base.config, cluster) == Some(false) && !is_taken(state, fleet, cluster).await? {
             return Err(not_taken(cluster));
         }
         let stored = stored(state, fleet, cluster).await?;
@@ -214,14 +210,6 @@ pub(super) async fn delete(
             .await?
             .ok_or_else(|| missing(&cluster))?;
         precondition.check_write(Some(&Etag::of(&stored)))?;
-        if base
-            .config
-            .get::<Cluster>(&cluster)
-            .is_some_and(|cluster| cluster.takes_endpoints())
-        {
-            let user = ResourceId::new(ResourceKind::Cluster, &cluster);
-            return Err(Problem::in_use(&format!("endpoints/{cluster}"), &[user]));
-        }
         let expected = Expected {
             head: Some(base.revision),
             hash: Some(hash(&stored)),
@@ -237,6 +225,27 @@ pub(super) async fn delete(
         }
     }
     Err(StoreError::Moved.into())
+}
+
+/// Whether a cluster takes endpoints, if there is one.
+fn takes(config: &Config, cluster: &str) -> Option<bool> {
+    let cluster = config.get::<Cluster>(cluster)?;
+    Some(cluster.takes_endpoints())
+}
+
+/// Whether a cluster takes endpoints in the stable revision or in the one that a rollout goes to: nodes need them until they
+/// have the newest one.
+async fn is_taken(state: &ApiState, fleet: &str, cluster: &str) -> Result<bool> {
+    let active = state.store.active_rollouts().await?;
+    let active = active.into_iter().find(|rollout| rollout.fleet == fleet);
+    let stable = state.store.fleet(fleet).await?.stable;
+    for revision in active.map(|rollout| rollout.to).into_iter().chain([stable]) {
+        let config = state.store.config_at(fleet, revision).await?;
+        if takes(&config, cluster) == Some(true) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn read(body: &serde_json::Value) -> Result<Endpoints> {

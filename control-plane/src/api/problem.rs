@@ -147,6 +147,26 @@ impl Problem {
         }
     }
 
+    /// Endpoints that are to be deleted are used by a cluster of these revisions.
+    fn endpoints_in_use(cluster: &str, revisions: &[u64]) -> Self {
+        let error = |revision: &u64| FieldError {
+            pointer: None,
+            resource: Some(format!("clusters/{cluster}")),
+            code: "in-use",
+            detail: format!(
+                "clusters/{cluster} of revision {revision}, which is served, refers to endpoints/{cluster}"
+            ),
+        };
+        let detail = format!(
+            "endpoints/{cluster} is used in {} revision(s)",
+            revisions.len()
+        );
+        Self {
+            errors: revisions.iter().map(error).collect(),
+            ..Self::new(Kind::InUse, detail)
+        }
+    }
+
     pub(super) fn with_etag(mut self, etag: Option<&Etag>) -> Self {
         self.etag = etag.cloned();
         self
@@ -201,8 +221,19 @@ impl From<StoreError> for Problem {
             StoreError::NoSuchFleet(name) => return Self::no_fleet(name),
             StoreError::Exists(_) => return Self::new(Kind::Exists, error.to_string()),
             StoreError::NotEmpty { .. } => return Self::new(Kind::InUse, error.to_string()),
-            StoreError::NoSuchRevision { .. } | StoreError::NoSuchToken(_) => {
+            StoreError::NoSuchRevision { .. }
+            | StoreError::NoSuchRollout(_)
+            | StoreError::NoSuchToken(_) => {
                 return Self::new(Kind::NotFound, error.to_string());
+            }
+            StoreError::RolloutActive { .. } => {
+                return Self::new(Kind::RolloutActive, error.to_string());
+            }
+            StoreError::NothingToRollOut { .. } => {
+                return Self::new(Kind::NothingToRollOut, error.to_string());
+            }
+            StoreError::EndpointsInUse { cluster, revisions } => {
+                return Self::endpoints_in_use(cluster, revisions);
             }
             StoreError::Moved => {
                 let detail = "others wrote to this fleet again and again; try once more";

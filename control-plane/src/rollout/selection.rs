@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::is_default;
+
 /// Hashes of nodes are below this; it is also the cutoff that takes every node in. 52 bits: a number that JSON keeps.
 pub const HASH_END: u64 = 1 << 52;
 
@@ -38,15 +40,30 @@ pub struct Selection {
     /// By labels: nodes that have all of one of these.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<BTreeMap<String, String>>,
+    /// More nodes of the current wave are still to be chosen: its first ones were as many as one step may move.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub partial: bool,
 }
 
 impl Selection {
+    /// Every node there is and will be.
+    pub fn everybody() -> Self {
+        Self {
+            default_cutoff: HASH_END,
+            ..Self::default()
+        }
+    }
+
+    /// Nodes of a zone are chosen whose hash is below.
+    pub fn cutoff(&self, zone: &str) -> u64 {
+        *self.cutoffs.get(zone).unwrap_or(&self.default_cutoff)
+    }
+
     /// Whether a node is chosen.
     pub fn contains(&self, salt: &str, node: Member<'_>) -> bool {
-        let cutoff = self.cutoffs.get(node.zone).unwrap_or(&self.default_cutoff);
         self.nodes.contains(node.id)
             || self.zones.contains(node.zone)
-            || hash(salt, node.id) < *cutoff
+            || hash(salt, node.id) < self.cutoff(node.zone)
             || self.labels.iter().any(|wanted| has(node.labels, wanted))
     }
 

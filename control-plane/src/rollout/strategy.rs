@@ -84,8 +84,8 @@ pub enum OnFailure {
     Pause,
 }
 
-/// A part of the fleet that gets the new revision together. Exactly one of `nodes`, `count`, `percent`, `labels` and `zones` says
-/// which.
+/// A part of the fleet that gets the new revision together. Exactly one of `nodes`, `count`, `percent`, `labels`, `zones` and
+/// `each_zone` says which. The last wave takes everybody: `percent: 100` or `labels: {}`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Wave {
@@ -108,6 +108,10 @@ pub struct Wave {
     /// All nodes of these zones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zones: Option<Vec<String>>,
+    /// One zone after the other, by name, as long as connected nodes are in one that has not had its turn; each settles and is
+    /// watched before the next. Nodes that do not say their zone, and zones that turn up later, are left to a later wave.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub each_zone: bool,
     /// How long the wave is watched once it has settled.
     #[serde(default, skip_serializing_if = "is_default")]
     pub bake: Duration,
@@ -181,7 +185,8 @@ pub struct Compare {
     /// The same for the share of requests that match no route.
     #[serde(default = "one_percent")]
     pub no_route_ratio: f64,
-    /// By what the 99th percentile may be multiplied; it is not compared if this is not set.
+    /// By what the 99th percentile may be multiplied; it is not compared if this is not set. Less than 10 ms more is not held
+    /// against the new revision: between short times a factor says little.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub p99_factor: Option<f64>,
 }
@@ -193,6 +198,10 @@ const fn settle() -> Duration {
     SETTLE
 }
 
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands over references"
+)]
 fn is_settle(settle: &Duration) -> bool {
     *settle == SETTLE
 }
@@ -203,7 +212,8 @@ const fn whole() -> f64 {
 
 #[expect(
     clippy::float_cmp,
-    reason = "only the very value that stands for the default is left out"
+    clippy::trivially_copy_pass_by_ref,
+    reason = "only the very value that stands for the default is left out; serde hands over references"
 )]
 fn is_whole(share: &f64) -> bool {
     *share == 1.0
@@ -213,6 +223,10 @@ const fn enough() -> u64 {
     ENOUGH
 }
 
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands over references"
+)]
 fn is_enough(requests: &u64) -> bool {
     *requests == ENOUGH
 }

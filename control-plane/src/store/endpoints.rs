@@ -1,12 +1,16 @@
 //! The fast lane: endpoints of clusters, without revisions.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+
+use sqlx::AnyConnection;
 
 use super::audit::{Entry, add};
 use super::error::{Result, StoreError};
-use super::sql::{SqlStore, hash};
-use super::{By, Expected};
-use crate::model::{Endpoints, canonical};
+use super::rollouts::active_rollout;
+use super::sql::{SqlStore, hash, unsigned};
+use super::{By, Expected, Fleet};
+use crate::model::{Cluster, Endpoints, Kind, canonical};
 use crate::translate::FastLane;
 
 const ALL: &str = "SELECT cluster, body FROM endpoints WHERE fleet = $1";
@@ -15,6 +19,11 @@ const HASH: &str = "SELECT hash FROM endpoints WHERE fleet = $1 AND cluster = $2
 const PUT: &str = "INSERT INTO endpoints (fleet, cluster, body, hash, updated_at) VALUES ($1, $2, $3, $4, $5) \
      ON CONFLICT (fleet, cluster) DO UPDATE SET body = excluded.body, hash = excluded.hash, updated_at = excluded.updated_at";
 const DELETE: &str = "DELETE FROM endpoints WHERE fleet = $1 AND cluster = $2";
+/// A cluster, as it stands in the revisions that somebody is served or is to be.
+const CLUSTER: &str = "SELECT from_revision, to_revision, body FROM resource WHERE fleet = $1 AND kind = $2 AND name = $3 \
+     AND ((from_revision <= $4 AND (to_revision IS NULL OR to_revision > $4)) \
+       OR (from_revision <= $5 AND (to_revision IS NULL OR to_revision > $5)) \
+       OR (from_revision <= $6 AND (to_revision IS NULL OR to_revision > $6)))";
 const CHANGED: &str = "UPDATE fleet SET change_seq = change_seq + 1 WHERE name = $1";
 
 impl SqlStore {
@@ -43,7 +52,8 @@ impl SqlStore {
         body.map(|body| decode(cluster, &body)).transpose()
     }
 
-    /// Writes the endpoints of a cluster, or deletes them, if everything is as the caller expects.
+    /// Writes the endpoints of a cluster, or deletes them if nobody who is served takes them, if everything is as the caller
+    /// expects.
     pub(super) async fn write_endpoints(
         &self,
         fleet: &str,
@@ -53,14 +63,14 @@ impl SqlStore {
         by: By<'_>,
     ) -> Result<()> {
         let mut tx = self.begin().await?;
-        let head = self.lock_fleet(&mut tx, fleet).await?;
+        let row = self.lock_fleet_row(&mut tx, fleet).await?;
         let stored: Option<Vec<u8>> = sqlx::query_scalar(HASH)
             .bind(fleet)
             .bind(cluster)
             .fetch_optional(&mut *tx)
             .await?;
         let stored = stored.map(|bytes| hash(&bytes)).transpose()?;
-        if expected.head.is_some_and(|expected| expected != head) || stored != expected.hash {
+        if expected.head.is_some_and(|expected| expected != row.head) || stored != expected.hash {
             return Err(StoreError::Moved);
         }
         let now = self.now(&mut tx).await?;
@@ -77,6 +87,7 @@ impl SqlStore {
                 put.execute(&mut *tx).await?;
             }
             None => {
+                check_unused(&mut tx, &row, cluster).await?;
                 sqlx::query(DELETE)
                     .bind(fleet)
                     .bind(cluster)
@@ -96,6 +107,40 @@ impl SqlStore {
         sqlx::query(CHANGED).bind(fleet).execute(&mut *tx).await?;
         self.publish(tx, fleet).await
     }
+}
+
+/// Fails where a revision that somebody is served, or is to be, has a cluster that takes these endpoints.
+async fn check_unused(tx: &mut AnyConnection, fleet: &Fleet, cluster: &str) -> Result<()> {
+    let target = active_rollout(tx, &fleet.name).await?;
+    let target = target.map_or(fleet.stable, |rollout| rollout.to);
+    let served = BTreeSet::from([fleet.stable, target, fleet.head]);
+    let rows: Vec<(i64, Option<i64>, Vec<u8>)> = sqlx::query_as(CLUSTER)
+        .bind(fleet.name.as_str())
+        .bind(Kind::Cluster.plural())
+        .bind(cluster)
+        .bind(fleet.stable as i64)
+        .bind(target as i64)
+        .bind(fleet.head as i64)
+        .fetch_all(tx)
+        .await?;
+    let mut revisions = BTreeSet::new();
+    for (from, to, body) in rows {
+        let found: Cluster =
+            serde_json::from_slice(&body).map_err(|error| StoreError::Corrupt {
+                what: format!("clusters/{cluster}: {error}"),
+            })?;
+        if found.takes_endpoints() {
+            let (from, to) = (unsigned(from), to.map_or(u64::MAX, unsigned));
+            revisions.extend(served.range(from..to));
+        }
+    }
+    if revisions.is_empty() {
+        return Ok(());
+    }
+    Err(StoreError::EndpointsInUse {
+        cluster: cluster.to_owned(),
+        revisions: revisions.into_iter().collect(),
+    })
 }
 
 fn decode(cluster: &str, body: &[u8]) -> Result<Endpoints> {

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::rollout::State;
+
 /// The result of a store's method.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 
@@ -22,6 +24,33 @@ pub enum StoreError {
     /// There is no such token: the caller says so.
     #[error("there is no token {0:?}")]
     NoSuchToken(String),
+    /// There is no such rollout: the caller says so.
+    #[error("there is no rollout {0:?}")]
+    NoSuchRollout(String),
+    /// A rollout is to begin where one is active: the caller says so.
+    #[error("rollout {id} is {state}; one at a time")]
+    RolloutActive {
+        /// The active one.
+        id: String,
+        /// Where it stands.
+        state: State,
+    },
+    /// A rollout is to go where the fleet is: the caller says so.
+    #[error("fleet {fleet:?} serves revision {revision} already; there is nothing to roll out")]
+    NothingToRollOut {
+        /// The fleet.
+        fleet: String,
+        /// The revision.
+        revision: u64,
+    },
+    /// Endpoints that are to be deleted are used: the caller says so.
+    #[error("cluster {cluster:?} takes its endpoints from here in revision(s) {revisions:?}")]
+    EndpointsInUse {
+        /// The cluster.
+        cluster: String,
+        /// Revisions that nodes are served, or are to be, from the lowest.
+        revisions: Vec<u64>,
+    },
     /// What is to be created is there: the caller says so.
     #[error("there is {0} already")]
     Exists(String),

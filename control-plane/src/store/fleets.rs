@@ -6,13 +6,16 @@ use sqlx::AnyConnection;
 
 use super::audit::{Entry, add};
 use super::error::{Result, StoreError};
+use super::rollouts::cancel_active;
 use super::sql::{SqlStore, unsigned};
 use super::{By, Fleet, FleetSettings};
 use crate::model::canonical;
 use crate::model::timestamp::Timestamp;
 
-const ALL: &str = "SELECT name, head, change_seq, created_at, settings FROM fleet WHERE deleted_at IS NULL ORDER BY name";
-const ONE: &str = "SELECT name, head, change_seq, created_at, settings FROM fleet WHERE name = $1 AND deleted_at IS NULL";
+const ALL: &str = "SELECT name, head, stable, assignment, held, change_seq, created_at, settings FROM fleet \
+     WHERE deleted_at IS NULL ORDER BY name";
+const ONE: &str = "SELECT name, head, stable, assignment, held, change_seq, created_at, settings FROM fleet \
+     WHERE name = $1 AND deleted_at IS NULL";
 const CREATE: &str = "INSERT INTO fleet (name, head, change_seq, created_at, settings) VALUES ($1, 0, 0, $2, $3) \
      ON CONFLICT (name) DO UPDATE SET deleted_at = NULL, created_at = excluded.created_at, settings = excluded.settings, \
      change_seq = fleet.change_seq + 1 WHERE fleet.deleted_at IS NOT NULL";
@@ -23,9 +26,22 @@ const ENDPOINTS: &str = "SELECT cluster FROM endpoints WHERE fleet = $1 ORDER BY
 const CONNECTED: &str = "SELECT node.id FROM node JOIN replica ON replica.id = node.replica \
      WHERE node.fleet = $1 AND node.connected = 1 AND replica.seen_at >= $2 ORDER BY node.id LIMIT 1";
 const FORGET_NODES: &str = "DELETE FROM node WHERE fleet = $1";
-const DELETE: &str = "UPDATE fleet SET deleted_at = $2, change_seq = change_seq + 1, settings = NULL WHERE name = $1";
+const FORGET_TRAFFIC: &str = "DELETE FROM traffic WHERE fleet = $1";
+/// It was empty: whoever creates it again begins with that, whatever it served before.
+const DELETE: &str = "UPDATE fleet SET deleted_at = $2, change_seq = change_seq + 1, settings = NULL, \
+     stable = head, assignment = assignment + 1, held = NULL WHERE name = $1";
 
-type Row = (String, i64, i64, i64, Option<Vec<u8>>);
+/// Name, head, stable, assignment, held, `change_seq`, `created_at`, settings.
+type Row = (
+    String,
+    i64,
+    i64,
+    i64,
+    Option<String>,
+    i64,
+    i64,
+    Option<Vec<u8>>,
+);
 
 impl SqlStore {
     pub(super) async fn read_fleets(&self) -> Result<Vec<Fleet>> {
@@ -46,6 +62,12 @@ impl SqlStore {
         let row = row.ok_or_else(|| StoreError::NoSuchFleet(name.to_owned()))?;
         self.note_read(name);
         fleet(row)
+    }
+
+    /// A fleet's row, which nobody else changes until the transaction ends.
+    pub(super) async fn lock_fleet_row(&self, tx: &mut AnyConnection, name: &str) -> Result<Fleet> {
+        self.lock_fleet(tx, name).await?;
+        fleet(sqlx::query_as(ONE).bind(name).fetch_one(tx).await?)
     }
 
     pub(super) async fn add_fleet(
@@ -108,13 +130,16 @@ impl SqlStore {
         self.lock_fleet(&mut tx, name).await?;
         let now = self.now(&mut tx).await?;
         self.check_empty(&mut tx, name).await?;
-        sqlx::query(FORGET_NODES)
-            .bind(name)
-            .execute(&mut *tx)
-            .await?;
+        let canceled = cancel_active(&mut tx, name, by.actor, now).await?;
+        for forget in [FORGET_NODES, FORGET_TRAFFIC] {
+            sqlx::query(forget).bind(name).execute(&mut *tx).await?;
+        }
         let delete = sqlx::query(DELETE).bind(name).bind(now.as_micros());
         delete.execute(&mut *tx).await?;
-        let entry = Entry::new("delete-fleet", Some(name), object(name));
+        let entry = Entry {
+            detail: canceled.map(|id| serde_json::json!({ "canceled": id })),
+            ..Entry::new("delete-fleet", Some(name), object(name))
+        };
         add(&mut tx, by, now, entry).await?;
         self.publish(tx, name).await
     }
@@ -157,14 +182,15 @@ fn detail(settings: &FleetSettings) -> serde_json::Value {
     serde_json::json!({ "settings": settings })
 }
 
-fn fleet((name, head, change_seq, created_at, settings): Row) -> Result<Fleet> {
+fn fleet(row: Row) -> Result<Fleet> {
+    let (name, head, stable, assignment, held, change_seq, created_at, settings) = row;
     Ok(Fleet {
         settings: read_settings(&name, settings.as_deref())?,
         name,
         head: unsigned(head),
-        stable: unsigned(head),
-        assignment: unsigned(head),
-        held: None,
+        stable: unsigned(stable),
+        assignment: unsigned(assignment),
+        held,
         change_seq: unsigned(change_seq),
         created_at: Timestamp::from_micros(created_at),
     })

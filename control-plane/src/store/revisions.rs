@@ -7,6 +7,7 @@ use sqlx::{AnyConnection, AssertSqlSafe};
 
 use super::audit::{Entry, add};
 use super::error::{Result, StoreError};
+use super::rollouts::of_commit;
 use super::sql::{BATCH, SqlStore, hash, placeholders, unsigned};
 use super::{Commit, Revision};
 use crate::model::canonical;
@@ -23,7 +24,8 @@ const END_RESOURCES: &str = "UPDATE resource SET to_revision = $1 WHERE fleet = 
 const ADD_RESOURCES: &str =
     "INSERT INTO resource (fleet, kind, name, from_revision, body, hash) VALUES ";
 const ADD_REVISION: &str = "INSERT INTO revision (fleet, number, hash, author, message, created_at) VALUES ($1, $2, $3, $4, $5, $6)";
-const MOVE_HEAD: &str = "UPDATE fleet SET head = $2, change_seq = change_seq + 1 WHERE name = $1";
+const MOVE_HEAD: &str =
+    "UPDATE fleet SET head = $2, held = $3, change_seq = change_seq + 1 WHERE name = $1";
 
 /// So many resources of a kind of change are named in an audit row.
 const TOLD_MAX: usize = 20;
@@ -60,7 +62,8 @@ impl SqlStore {
         let base = self.read_config(commit.fleet, commit.base).await?;
         let changes = commit.config.changes(&base);
         let mut tx = self.begin().await?;
-        if self.lock_fleet(&mut tx, commit.fleet).await? != commit.base {
+        let mut fleet = self.lock_fleet_row(&mut tx, commit.fleet).await?;
+        if fleet.head != commit.base {
             return Err(StoreError::Moved);
         }
         let revision = Revision {
@@ -75,14 +78,20 @@ impl SqlStore {
             add_resources(&mut tx, commit.fleet, revision.number, batch).await?;
         }
         add_revision(&mut tx, commit.fleet, &revision).await?;
+        fleet.head = revision.number;
+        fleet.held = fleet.held.filter(|_| !commit.release);
         sqlx::query(MOVE_HEAD)
             .bind(commit.fleet)
             .bind(revision.number as i64)
+            .bind(fleet.held.as_deref())
             .execute(&mut *tx)
             .await?;
+        let begun = of_commit(&mut tx, &fleet, &revision, commit.by).await?;
+        let mut detail = told(&changes, commit.message);
+        detail["rollout"] = begun.map(|begun| begun.id).into();
         let entry = Entry {
             revision: Some(revision.number),
-            detail: Some(told(&changes, commit.message)),
+            detail: Some(detail),
             ..Entry::new("commit", Some(commit.fleet), "config".to_owned())
         };
         add(&mut tx, commit.by, revision.created_at, entry).await?;

@@ -345,58 +345,53 @@ impl Store for SqlStore {
     }
 
     async fn active_rollouts(&self) -> Result<Vec<Rollout>> {
-        Ok(Vec::new())
+        self.read_active_rollouts().await
     }
 
-    async fn rollout(&self, fleet: &str, _id: &str) -> Result<Rollout> {
-        Err(StoreError::NoSuchFleet(fleet.to_owned()))
+    async fn rollout(&self, fleet: &str, id: &str) -> Result<Rollout> {
+        self.read_rollout(fleet, id).await
     }
 
     async fn rollouts(
         &self,
-        _fleet: &str,
-        _before: Option<&str>,
-        _limit: u32,
+        fleet: &str,
+        before: Option<&str>,
+        limit: u32,
     ) -> Result<Vec<Rollout>> {
-        Ok(Vec::new())
+        self.read_rollouts(fleet, before, limit).await
     }
 
-    async fn rollout_events(
-        &self,
-        _id: &str,
-        _after: u64,
-        _limit: u32,
-    ) -> Result<Vec<StoredEvent>> {
-        Ok(Vec::new())
+    async fn rollout_events(&self, id: &str, after: u64, limit: u32) -> Result<Vec<StoredEvent>> {
+        self.read_rollout_events(id, after, limit).await
     }
 
-    async fn start_rollout(&self, _new: NewRollout<'_>) -> Result<Rollout> {
-        Err(StoreError::Moved)
+    async fn start_rollout(&self, new: NewRollout<'_>) -> Result<Rollout> {
+        self.begin_rollout(new).await
     }
 
-    async fn step_rollout(&self, _step: Step<'_>) -> Result<Rollout> {
-        Err(StoreError::Moved)
+    async fn step_rollout(&self, step: Step<'_>) -> Result<Rollout> {
+        self.change_rollout(step).await
     }
 
     async fn refuse_rollout(
         &self,
-        _fleet: &str,
-        _revision: u64,
-        _refused: &Refused,
+        fleet: &str,
+        revision: u64,
+        refused: &Refused,
     ) -> Result<Option<(String, u64)>> {
-        Ok(None)
+        self.note_refusal(fleet, revision, refused).await
     }
 
-    async fn rollout_refusals(&self, _id: &str) -> Result<Vec<Refused>> {
-        Ok(Vec::new())
+    async fn rollout_refusals(&self, id: &str) -> Result<Vec<Refused>> {
+        self.read_refusals(id).await
     }
 
-    async fn write_traffic(&self, _replica: &str, _rows: &[TrafficRow]) -> Result<()> {
-        Ok(())
+    async fn write_traffic(&self, replica: &str, rows: &[TrafficRow]) -> Result<()> {
+        self.add_traffic(replica, rows).await
     }
 
-    async fn traffic(&self, _fleet: &str, _since: Timestamp) -> Result<Vec<TrafficRow>> {
-        Ok(Vec::new())
+    async fn traffic(&self, fleet: &str, since: Timestamp) -> Result<Vec<TrafficRow>> {
+        self.read_traffic(fleet, since).await
     }
 
     async fn clock(&self) -> Result<Timestamp> {

@@ -13,6 +13,8 @@ pub(in crate::api) enum Kind {
     InUse,
     Exists,
     Conflict,
+    RolloutActive,
+    NothingToRollOut,
     RevisionConflict,
     TooLarge,
     TooDeep,
@@ -34,7 +36,11 @@ impl Kind {
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::InUse | Self::Exists | Self::Conflict => StatusCode::CONFLICT,
+            Self::InUse
+            | Self::Exists
+            | Self::Conflict
+            | Self::RolloutActive
+            | Self::NothingToRollOut => StatusCode::CONFLICT,
             Self::RevisionConflict => StatusCode::PRECONDITION_FAILED,
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -69,6 +75,8 @@ impl Kind {
             Self::InUse => "in-use",
             Self::Exists => "exists",
             Self::Conflict => "conflict",
+            Self::RolloutActive => "rollout-active",
+            Self::NothingToRollOut => "nothing-to-roll-out",
             Self::RevisionConflict => "revision-conflict",
             Self::TooLarge => "too-large",
             Self::TooDeep => "too-deep",
@@ -93,6 +101,8 @@ impl Kind {
             Self::InUse => "Something else needs it",
             Self::Exists => "It is there already",
             Self::Conflict => "Too many writes at once",
+            Self::RolloutActive => "A rollout is under way",
+            Self::NothingToRollOut => "The fleet is there already",
             Self::RevisionConflict => "It is no longer what it was",
             Self::TooLarge => "The body is too large",
             Self::TooDeep => "The body is nested too deeply",

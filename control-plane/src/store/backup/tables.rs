@@ -23,7 +23,7 @@ enum Type {
 use Type::{Bytes, Number, Text};
 
 /// What is kept, in an order in which each row finds the rows that it refers to.
-pub(super) const TABLES: [Table; 7] = [
+pub(super) const TABLES: [Table; 10] = [
     Table {
         name: "fleet",
         key: 1,
@@ -34,6 +34,9 @@ pub(super) const TABLES: [Table; 7] = [
             ("created_at", Number),
             ("settings", Bytes),
             ("deleted_at", Number),
+            ("stable", Number),
+            ("assignment", Number),
+            ("held", Text),
         ],
     },
     Table {
@@ -70,6 +73,62 @@ pub(super) const TABLES: [Table; 7] = [
             ("body", Bytes),
             ("hash", Bytes),
             ("updated_at", Number),
+        ],
+    },
+    Table {
+        name: "rollout",
+        key: 1,
+        columns: &[
+            ("id", Text),
+            ("fleet", Text),
+            ("from_revision", Number),
+            ("to_revision", Number),
+            ("strategy", Bytes),
+            ("salt", Text),
+            ("state", Text),
+            ("paused", Bytes),
+            ("wave", Number),
+            ("selection", Bytes),
+            ("wave_at", Number),
+            ("deadline", Number),
+            ("promoted", Number),
+            ("verdicts", Bytes),
+            ("refusals_judged", Number),
+            ("reason", Text),
+            ("created_by", Text),
+            ("created_at", Number),
+            ("approved_by", Text),
+            ("ended_at", Number),
+            ("outcome", Text),
+            ("row_version", Number),
+        ],
+    },
+    Table {
+        name: "rollout_event",
+        key: 2,
+        columns: &[
+            ("rollout", Text),
+            ("seq", Number),
+            ("at", Number),
+            ("actor", Text),
+            ("kind", Text),
+            ("state", Text),
+            ("wave", Number),
+            ("detail", Text),
+            ("data", Bytes),
+        ],
+    },
+    Table {
+        name: "rollout_refusal",
+        key: 2,
+        columns: &[
+            ("rollout", Text),
+            ("node", Text),
+            ("row_version", Number),
+            ("at", Number),
+            ("type_url", Text),
+            ("resources", Bytes),
+            ("message", Text),
         ],
     },
     Table {
@@ -189,7 +248,7 @@ mod tests {
     use crate::store::sql::{Database, SqlStore};
 
     /// What running processes say of themselves and their nodes.
-    const NOT_KEPT: [&str; 3] = ["lease", "node", "replica"];
+    const NOT_KEPT: [&str; 4] = ["lease", "node", "replica", "traffic"];
 
     #[tokio::test]
     async fn every_table_is_kept_with_every_column() {

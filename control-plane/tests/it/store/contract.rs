@@ -20,10 +20,11 @@ macro_rules! rules {
 }
 
 mod access;
+mod rollouts;
 
 /// All of them.
 pub(super) fn rules() -> impl Iterator<Item = &'static (&'static str, Rule)> {
-    RULES.iter().chain(access::RULES)
+    RULES.iter().chain(access::RULES).chain(rollouts::RULES)
 }
 
 rules!(

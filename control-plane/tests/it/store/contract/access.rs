@@ -24,7 +24,7 @@ rules!(
     a_lease_is_held_by_one_until_it_ends,
 );
 
-const BOB: By<'_> = By {
+pub(super) const BOB: By<'_> = By {
     actor: "bob",
     request_id: "request-2",
 };

@@ -1,0 +1,257 @@
+//! How the gates of a rollout stand: values in, verdicts out. What follows from them is in `step`.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value, json};
+
+use crate::model::timestamp::Timestamp;
+
+use super::observed::Observed;
+use super::strategy::Wave;
+use super::verdict::{Gate, Outcome, Verdict};
+use super::{Rollout, State, health};
+
+/// How every gate stands that is asked in the rollout's state.
+pub(super) fn judge(rollout: &Rollout, observed: &Observed, now: Timestamp) -> Vec<Verdict> {
+    let count = Count::of(rollout, observed);
+    let mut verdicts = vec![refusals(rollout, observed)];
+    if let (Some(gate), false) = (&rollout.strategy.gates.health, rollout.selection.is_empty()) {
+        let others = count.others > 0;
+        verdicts.push(health::judge(gate, &observed.new, &observed.old, others));
+    }
+    let over = rollout.deadline.is_some_and(|deadline| now >= deadline);
+    match (rollout.state, rollout.current()) {
+        (State::Advancing, _) => {
+            if let Some(before) = rollout.wave.checked_sub(1)
+                && let Some(before) = rollout.strategy.waves.get(before as usize)
+            {
+                verdicts.push(nodes(&count, before.min_nodes, Outcome::Hold));
+                verdicts.extend(identity(rollout, before, observed));
+            }
+        }
+        (State::Settling, Some(wave)) => {
+            verdicts.push(share(&count, wave.share, over));
+            let missed = if over && count.connected > 0 {
+                Outcome::Fail
+            } else {
+                Outcome::Hold
+            };
+            let wanted = if rollout.selection.partial {
+                wave.min_nodes.min(1)
+            } else {
+                wave.min_nodes
+            };
+            verdicts.push(nodes(&count, wanted, missed));
+            if rollout.selection.partial {
+                verdicts.extend(identity(rollout, wave, observed));
+            }
+        }
+        (State::Baking, Some(wave)) => {
+            verdicts.push(nodes(&count, wave.min_nodes, Outcome::Hold));
+            if wave.min_requests > 0 {
+                verdicts.push(requests(wave.min_requests, observed.new.requests));
+            }
+            verdicts.extend(identity(rollout, wave, observed));
+            verdicts.push(bake(rollout, over));
+        }
+        _ => {}
+    }
+    verdicts
+}
+
+/// The nodes of a rollout, counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Count {
+    /// The connected nodes of the fleet.
+    pub(super) connected: u64,
+    /// Those of them that are to have the new revision.
+    pub(super) members: u64,
+    /// Those of the members that have it.
+    pub(super) have: u64,
+    /// Nodes that are to have the new revision and are not connected.
+    pub(super) lost: u64,
+    /// Connected nodes that are to have the old revision.
+    pub(super) others: u64,
+}
+
+impl Count {
+    pub(super) fn of(rollout: &Rollout, observed: &Observed) -> Self {
+        let mut count = Self::default();
+        for node in &observed.nodes {
+            let chosen = rollout.selection.contains(&rollout.salt, node.member());
+            count.connected += u64::from(node.connected);
+            count.members += u64::from(node.connected && chosen);
+            count.have += u64::from(node.connected && chosen && node.has == Some(rollout.to));
+            count.lost += u64::from(!node.connected && chosen);
+            count.others += u64::from(node.connected && !chosen);
+        }
+        count
+    }
+}
+
+/// Refusals of the new revision; each node's first one counts.
+fn refusals(rollout: &Rollout, observed: &Observed) -> Verdict {
+    let nodes: BTreeSet<&str> = observed
+        .refusals
+        .iter()
+        .map(|it| it.node.as_str())
+        .collect();
+    let most = rollout.strategy.gates.max_refusals;
+    let detail = match (nodes.len(), observed.refusals.first()) {
+        (0, _) | (_, None) => "no node has refused it".to_owned(),
+        (1, Some(first)) => format!("{} refused it: {}", first.node, first.message),
+        (n, Some(first)) => format!(
+            "{n} nodes refused it, {} first: {}",
+            first.node, first.message
+        ),
+    };
+    verdict(
+        Gate::Refusals,
+        if nodes.len() as u64 > u64::from(most) {
+            Outcome::Fail
+        } else {
+            Outcome::Pass
+        },
+        detail,
+        [("nodes", json!(nodes.len())), ("max", json!(most))],
+    )
+}
+
+/// The share of the wave's nodes that have the new revision: all of them end the wait, the wave's share is asked when it is over.
+/// Where all of them have gone nobody is left to ask; that is waited for too, for they may have gone because of it.
+fn share(count: &Count, wanted: f64, over: bool) -> Verdict {
+    let Count {
+        members,
+        have,
+        lost,
+        ..
+    } = *count;
+    let share = if members == 0 {
+        1.0
+    } else {
+        have as f64 / members as f64
+    };
+    let done = have == members && (members > 0 || lost == 0);
+    let outcome = match (done, over) {
+        (true, _) => Outcome::Pass,
+        (false, false) => Outcome::Hold,
+        (false, true) if share >= wanted => Outcome::Pass,
+        (false, true) => Outcome::Fail,
+    };
+    let detail = format!(
+        "{have} of {members} nodes have the new revision, {lost} are away; {:.0}% are wanted",
+        wanted * 100.0
+    );
+    verdict(
+        Gate::Share,
+        outcome,
+        detail,
+        [
+            ("have", json!(have)),
+            ("members", json!(members)),
+            ("lost", json!(lost)),
+            ("share", json!(share)),
+            ("wanted", json!(wanted)),
+        ],
+    )
+}
+
+/// The number of nodes that have the new revision; `missed` is what becomes of too few.
+fn nodes(count: &Count, wanted: u32, missed: Outcome) -> Verdict {
+    let Count {
+        connected,
+        have,
+        lost,
+        ..
+    } = *count;
+    let outcome = if have >= u64::from(wanted) {
+        Outcome::Pass
+    } else {
+        missed
+    };
+    let detail = if connected == 0 {
+        format!("no node of the fleet is connected; {wanted} are wanted")
+    } else {
+        format!("{have} nodes have the new revision; {wanted} are wanted")
+    };
+    verdict(
+        Gate::Nodes,
+        outcome,
+        detail,
+        [
+            ("have", json!(have)),
+            ("wanted", json!(wanted)),
+            ("lost", json!(lost)),
+            ("connected", json!(connected)),
+        ],
+    )
+}
+
+/// A wave that no connected node is in.
+pub(super) fn nobody(rollout: &Rollout) -> Verdict {
+    let detail = format!("no connected node is in {}", rollout.title());
+    verdict(Gate::Nodes, Outcome::Hold, detail, [("have", json!(0))])
+}
+
+fn requests(wanted: u64, have: u64) -> Verdict {
+    let outcome = if have >= wanted {
+        Outcome::Pass
+    } else {
+        Outcome::Hold
+    };
+    let detail = format!("{have} of {wanted} requests on the new revision");
+    let numbers = [("requests", json!(have)), ("wanted", json!(wanted))];
+    verdict(Gate::Requests, outcome, detail, numbers)
+}
+
+/// Nodes of which nothing can be said for certain; only where a wave asks something of nodes.
+fn identity(rollout: &Rollout, wave: &Wave, observed: &Observed) -> Option<Verdict> {
+    let asks = wave.share > 0.0
+        || wave.min_nodes > 0
+        || wave.min_requests > 0
+        || rollout.strategy.gates.health.is_some();
+    let mut doubtful = observed.nodes.iter().filter(|node| node.doubtful);
+    let first = doubtful.next();
+    let others = doubtful.count();
+    let (outcome, detail) = match first {
+        None => (Outcome::Pass, "every node is one".to_owned()),
+        Some(node) if others == 0 => (Outcome::Hold, format!("{} is more than one", node.id)),
+        Some(node) => (
+            Outcome::Hold,
+            format!(
+                "{} and {others} other nodes are more than one each",
+                node.id
+            ),
+        ),
+    };
+    let nodes = others + usize::from(first.is_some());
+    asks.then(|| verdict(Gate::Identity, outcome, detail, [("nodes", json!(nodes))]))
+}
+
+fn bake(rollout: &Rollout, over: bool) -> Verdict {
+    let (outcome, detail) = match (rollout.deadline, rollout.promoted) {
+        (_, true) => (Outcome::Pass, "an operator has ended the bake".to_owned()),
+        (Some(deadline), _) if !over => (Outcome::Hold, format!("until {deadline}")),
+        _ => (Outcome::Pass, "the time is over".to_owned()),
+    };
+    let until = rollout.deadline.map(|deadline| deadline.to_string());
+    verdict(Gate::Bake, outcome, detail, [("until", json!(until))])
+}
+
+fn verdict<const N: usize>(
+    gate: Gate,
+    outcome: Outcome,
+    detail: String,
+    numbers: [(&str, Value); N],
+) -> Verdict {
+    let numbers: Map<String, Value> = numbers
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect();
+    Verdict {
+        gate,
+        outcome,
+        detail,
+        numbers,
+    }
+}

@@ -1,0 +1,350 @@
+//! The next change of a rollout: its row, what was observed and the time go in; its next row and the events that say why come
+//! out, or nothing. Reading and writing are elsewhere; a change that was made from a row that has moved since is thrown away.
+//!
+//! A step goes as far as what it has been shown allows. It stops where nodes were chosen or are sent back: what was observed
+//! before that says nothing about it.
+
+use serde_json::{Value, json};
+
+use crate::model::timestamp::Timestamp;
+
+use super::advance::{self, Choice};
+use super::gate::{self, Count};
+use super::observed::{Observed, Refused, Traffic};
+use super::strategy::OnFailure;
+use super::verdict::{Gate, Outcome, Verdict};
+use super::{Change, EventKind, Rollout, State};
+
+/// Most refusals and nodes that are told one by one at once.
+const TOLD_MAX: usize = 100;
+
+/// What becomes of a rollout. `None`: nothing, there is nothing to write.
+pub fn step(rollout: &Rollout, observed: &Observed, now: Timestamp) -> Option<Change> {
+    if rollout.state.is_terminal() {
+        return None;
+    }
+    let mut course = Course {
+        change: Change {
+            next: rollout.clone(),
+            events: Vec::new(),
+        },
+        observed,
+        now,
+    };
+    course.note_refusals();
+    course.go();
+    let change = course.change;
+    (!change.events.is_empty()).then_some(change)
+}
+
+/// A change in the making.
+struct Course<'a> {
+    change: Change,
+    observed: &'a Observed,
+    now: Timestamp,
+}
+
+impl Course<'_> {
+    fn go(&mut self) {
+        if self.change.next.state == State::RollingBack {
+            return self.go_back();
+        }
+        let verdicts = self.judge();
+        if let Some(failed) = verdicts.iter().find(|it| it.outcome == Outcome::Fail) {
+            let failed = failed.clone();
+            return self.fail(&failed, verdicts);
+        }
+        match self.change.next.state {
+            State::Advancing => self.advance(verdicts),
+            State::Settling => self.settle(verdicts),
+            State::Baking => self.bake(verdicts),
+            _ => self.note(verdicts),
+        }
+    }
+
+    fn advance(&mut self, verdicts: Vec<Verdict>) {
+        if self.holds(&verdicts, &[Gate::Nodes, Gate::Identity]) {
+            self.note(verdicts);
+        } else {
+            self.choose(verdicts, false);
+        }
+    }
+
+    fn settle(&mut self, verdicts: Vec<Verdict>) {
+        if self.holds(&verdicts, &[Gate::Share, Gate::Nodes, Gate::Identity]) {
+            return self.wait(verdicts);
+        }
+        if self.change.next.selection.partial {
+            return self.choose(verdicts, true);
+        }
+        let next = &mut self.change.next;
+        let Some(wave) = next.current() else {
+            return;
+        };
+        next.deadline = Some(self.now.after(wave.bake));
+        next.state = State::Baking;
+        let detail = format!("{} has settled", next.title());
+        self.tell(EventKind::Moved, detail, Some(based_on(&verdicts)));
+        let verdicts = self.judge();
+        self.change.next.verdicts.clone_from(&verdicts);
+        self.bake(verdicts);
+    }
+
+    /// Goes on waiting for nodes to settle. While no node of the fleet is connected their time does not run out: nobody has
+    /// failed to do anything.
+    fn wait(&mut self, verdicts: Vec<Verdict>) {
+        self.note(verdicts);
+        let next = &mut self.change.next;
+        let over = next.deadline.is_some_and(|deadline| self.now >= deadline);
+        let connected = Count::of(next, self.observed).connected;
+        if let Some(wave) = next.current()
+            && over
+            && connected == 0
+        {
+            next.deadline = Some(self.now.after(wave.settle));
+            let detail = "no node of the fleet is connected: the time to settle begins again";
+            self.tell(EventKind::Judged, detail.to_owned(), None);
+        }
+    }
+
+    fn bake(&mut self, verdicts: Vec<Verdict>) {
+        let all = [
+            Gate::Nodes,
+            Gate::Requests,
+            Gate::Health,
+            Gate::Identity,
+            Gate::Bake,
+        ];
+        if self.holds(&verdicts, &all) {
+            return self.note(verdicts);
+        }
+        let next = &mut self.change.next;
+        if next
+            .current()
+            .is_some_and(|wave| advance::has_another_zone(wave, next, &self.observed.nodes))
+        {
+            return self.choose(verdicts, true);
+        }
+        next.deadline = None;
+        next.verdicts.clone_from(&verdicts);
+        if next.wave as usize + 1 >= next.strategy.waves.len() {
+            next.state = State::Completed;
+            next.ended_at = Some(self.now);
+            let detail = format!("revision {} is the stable one", next.to);
+            next.outcome = Some(detail.clone());
+            return self.tell(EventKind::Ended, detail, Some(based_on(&verdicts)));
+        }
+        let passed = next.title();
+        next.wave += 1;
+        next.approved_by = None;
+        let asks = next.current().is_some_and(|wave| wave.approval.is_some());
+        next.state = if asks {
+            State::AwaitingApproval
+        } else {
+            State::Advancing
+        };
+        let detail = if asks {
+            format!("{passed} has passed; {} asks for approval", next.title())
+        } else {
+            format!("{passed} has passed")
+        };
+        self.tell(EventKind::Moved, detail, Some(based_on(&verdicts)));
+        if !asks {
+            self.choose(verdicts, false);
+        }
+    }
+
+    /// Chooses the next nodes of the wave; `again` if some of its nodes have been chosen before.
+    fn choose(&mut self, mut verdicts: Vec<Verdict>, again: bool) {
+        let next = &mut self.change.next;
+        let Some(wave) = next.current() else {
+            return;
+        };
+        let settle = wave.settle;
+        let Some(choice) = advance::choose(wave, next, &self.observed.nodes, again) else {
+            verdicts.retain(|verdict| verdict.gate != Gate::Nodes);
+            verdicts.push(gate::nobody(next));
+            return self.note(verdicts);
+        };
+        let data = told(&choice, &verdicts);
+        let detail = sentence(next, &choice);
+        next.selection = choice.selection;
+        next.state = State::Settling;
+        next.wave_at = Some(self.now);
+        next.deadline = Some(self.now.after(settle));
+        next.promoted = false;
+        // Requests are counted anew.
+        let fresh = Observed {
+            new: Traffic::default(),
+            old: Traffic::default(),
+            ..self.observed.clone()
+        };
+        next.verdicts = gate::judge(next, &fresh, self.now);
+        self.tell(EventKind::Advanced, detail, Some(data));
+    }
+
+    fn fail(&mut self, failed: &Verdict, verdicts: Vec<Verdict>) {
+        let next = &self.change.next;
+        let pauses = next.strategy.on_failure == OnFailure::Pause;
+        let why = failed.detail.clone();
+        if pauses && next.state == State::Paused {
+            self.note(verdicts);
+            if !self.change.events.is_empty() {
+                self.change.next.outcome = Some(why);
+            }
+            return;
+        }
+        let mut failing = if pauses {
+            next.paused_at(self.now)
+        } else {
+            next.going_back(why.clone(), self.now)
+        };
+        failing.outcome = Some(why.clone());
+        // Whoever resumes a wave that has not settled in its time gives it that time again.
+        if let Some(paused) = &mut failing.paused
+            && matches!(failed.gate, Gate::Share | Gate::Nodes)
+        {
+            let settle = next.current().map_or(0, |wave| wave.settle.as_millis());
+            paused.left_us = Some(settle as i64 * 1_000);
+        }
+        let data = based_on(&verdicts);
+        failing.verdicts = verdicts;
+        self.change.next = failing;
+        self.tell(EventKind::Moved, why, Some(data));
+    }
+
+    /// A node is back when it has the old revision. Before its first revision a fleet has none that could be had.
+    fn go_back(&mut self) {
+        let next = &mut self.change.next;
+        let waited_for: Vec<&str> = self
+            .observed
+            .nodes
+            .iter()
+            .filter(|node| node.connected && next.selection.contains(&next.salt, node.member()))
+            .filter(|node| node.has != Some(next.from) && next.from != 0)
+            .map(|node| node.id.as_str())
+            .collect();
+        if waited_for.is_empty() {
+            next.state = State::RolledBack;
+            next.deadline = None;
+            next.ended_at = Some(self.now);
+            let detail = format!(
+                "every node that is connected has revision {} again",
+                next.from
+            );
+            return self.tell(EventKind::Ended, detail, None);
+        }
+        if next.deadline.is_some_and(|deadline| self.now >= deadline) {
+            next.deadline = None;
+            let first = &waited_for[..waited_for.len().min(TOLD_MAX)];
+            let data = json!({ "count": waited_for.len(), "nodes": first });
+            let detail = format!(
+                "{} nodes do not have revision {} again yet",
+                waited_for.len(),
+                next.from
+            );
+            self.tell(EventKind::Judged, detail, Some(data));
+        }
+    }
+
+    fn note_refusals(&mut self) {
+        let judged = self.change.next.refusals_judged as usize;
+        let refusals = self.observed.refusals.get(judged..).unwrap_or_default();
+        if refusals.is_empty() {
+            return;
+        }
+        self.change.next.refusals_judged = self.observed.refusals.len() as u64;
+        for refused in refusals.iter().take(TOLD_MAX) {
+            let Refused {
+                node,
+                type_url,
+                resources,
+                message,
+                at,
+            } = refused;
+            let data = json!({
+                "node": node,
+                "type_url": type_url,
+                "resources": resources,
+                "message": message,
+                "at": at,
+            });
+            self.tell(
+                EventKind::Refused,
+                format!("{node} refused it: {message}"),
+                Some(data),
+            );
+        }
+        if refusals.len() > TOLD_MAX {
+            let detail = format!("{} more nodes refused it", refusals.len() - TOLD_MAX);
+            self.tell(EventKind::Refused, detail, None);
+        }
+    }
+
+    /// Keeps verdicts, if one is not as it was or the row is written anyway.
+    fn note(&mut self, verdicts: Vec<Verdict>) {
+        for verdict in &verdicts {
+            let before = self.change.next.verdicts.iter();
+            let before = before.filter(|before| before.gate == verdict.gate);
+            let before = before.map(|before| before.outcome).next();
+            if before.unwrap_or(Outcome::Pass) != verdict.outcome {
+                let data = json!({ "verdicts": [verdict] });
+                self.tell(EventKind::Judged, verdict.detail.clone(), Some(data));
+            }
+        }
+        if !self.change.events.is_empty() {
+            self.change.next.verdicts = verdicts;
+        }
+    }
+
+    fn judge(&self) -> Vec<Verdict> {
+        gate::judge(&self.change.next, self.observed, self.now)
+    }
+
+    /// Whether one of these gates holds. An operator who promotes does not wait for what is not known.
+    fn holds(&self, verdicts: &[Verdict], gates: &[Gate]) -> bool {
+        !self.change.next.promoted
+            && verdicts
+                .iter()
+                .any(|it| it.outcome == Outcome::Hold && gates.contains(&it.gate))
+    }
+
+    fn tell(&mut self, kind: EventKind, detail: String, data: Option<Value>) {
+        let event = self.change.next.event(kind, detail, data);
+        self.change.events.push(event);
+    }
+}
+
+fn based_on(verdicts: &[Verdict]) -> Value {
+    json!({ "verdicts": verdicts })
+}
+
+fn told(choice: &Choice, verdicts: &[Verdict]) -> Value {
+    let zones: serde_json::Map<String, Value> = choice
+        .moved
+        .iter()
+        .map(|(zone, nodes)| (zone.clone(), json!(nodes.len())))
+        .collect();
+    let nodes: Vec<&String> = choice.moved.values().flatten().take(TOLD_MAX).collect();
+    json!({
+        "moved": choice.moved.values().map(Vec::len).sum::<usize>(),
+        "zones": zones,
+        "nodes": nodes,
+        "partial": choice.selection.partial,
+        "verdicts": verdicts,
+    })
+}
+
+fn sentence(rollout: &Rollout, choice: &Choice) -> String {
+    let moved: usize = choice.moved.values().map(Vec::len).sum();
+    let part = if choice.selection.partial {
+        ", and more to come"
+    } else {
+        ""
+    };
+    format!(
+        "{}: {moved} connected nodes are to have revision {}{part}",
+        rollout.title(),
+        rollout.to
+    )
+}

@@ -1,0 +1,205 @@
+//! What operators do to a rollout: which verb is legal in which state, and what follows.
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use utoipa::ToSchema;
+
+use crate::model::duration::Duration;
+use crate::model::timestamp::Timestamp;
+
+use super::{Change, EventKind, Paused, Rollout, State};
+
+/// How long nodes have to go back before it is told that they have not.
+const LATE: Duration = Duration::from_millis(60_000);
+
+/// What an operator says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verb {
+    /// Nobody moves further. What fails still goes back.
+    Pause,
+    /// It goes on where it was paused.
+    Resume,
+    /// The bake ends now, and data that are missing are not waited for. What fails still fails.
+    Promote,
+    /// The next wave may begin.
+    Approve,
+    /// All nodes go back.
+    Abort,
+}
+
+/// Who says it, and why.
+#[derive(Clone, Copy, Debug)]
+pub struct Word<'a> {
+    /// Who.
+    pub actor: &'a str,
+    /// Who committed the revision that the rollout goes to.
+    pub revision_author: &'a str,
+    /// Why; may be empty.
+    pub reason: &'a str,
+}
+
+/// Why a verb changes nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum VerbError {
+    /// The rollout is in a state in which it cannot be done.
+    #[error("a rollout that is {state} cannot be {}", verb.done())]
+    Illegal {
+        /// What was asked.
+        verb: Verb,
+        /// The state.
+        state: State,
+    },
+    /// The wave asks for the word of somebody else.
+    #[error(
+        "this wave is approved neither by who began the rollout nor by the author of its revision"
+    )]
+    SameHand,
+}
+
+impl Verb {
+    /// The verb as it stands in the API and the audit log.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::Promote => "promote",
+            Self::Approve => "approve",
+            Self::Abort => "abort",
+        }
+    }
+
+    const fn done(self) -> &'static str {
+        match self {
+            Self::Pause => "paused",
+            Self::Resume => "resumed",
+            Self::Promote => "promoted",
+            Self::Approve => "approved",
+            Self::Abort => "aborted",
+        }
+    }
+}
+
+/// What becomes of a rollout by an operator's word.
+pub fn apply(
+    rollout: &Rollout,
+    verb: Verb,
+    word: Word<'_>,
+    now: Timestamp,
+) -> Result<Change, VerbError> {
+    let next = match verb {
+        Verb::Pause => pause(rollout, now),
+        Verb::Resume => resume(rollout, now),
+        Verb::Promote => promote(rollout),
+        Verb::Approve => approve(rollout, word)?,
+        Verb::Abort => abort(rollout, word, now),
+    };
+    let state = rollout.state;
+    let next = next.ok_or(VerbError::Illegal { verb, state })?;
+    let mut detail = format!("{}: {}", word.actor, verb.as_str());
+    if !word.reason.is_empty() {
+        detail = format!("{detail}: {}", word.reason);
+    }
+    let data = json!({ "verb": verb, "actor": word.actor, "reason": word.reason });
+    let mut events = vec![next.event(EventKind::Ordered, detail, Some(data))];
+    if next.state.is_terminal() {
+        let detail = next.outcome.clone().unwrap_or_default();
+        events.push(next.event(EventKind::Ended, detail, None));
+    }
+    Ok(Change { next, events })
+}
+
+fn pause(rollout: &Rollout, now: Timestamp) -> Option<Rollout> {
+    let goes = matches!(
+        rollout.state,
+        State::AwaitingApproval | State::Advancing | State::Settling | State::Baking
+    );
+    goes.then(|| rollout.paused_at(now))
+}
+
+fn resume(rollout: &Rollout, now: Timestamp) -> Option<Rollout> {
+    let paused = rollout.paused.filter(|_| rollout.state == State::Paused)?;
+    let deadline = paused
+        .left_us
+        .map(|left| Timestamp::from_micros(now.as_micros().saturating_add(left)));
+    Some(Rollout {
+        state: paused.state,
+        paused: None,
+        deadline,
+        outcome: None,
+        ..rollout.clone()
+    })
+}
+
+fn promote(rollout: &Rollout) -> Option<Rollout> {
+    (rollout.state == State::Baking && !rollout.promoted).then(|| Rollout {
+        promoted: true,
+        ..rollout.clone()
+    })
+}
+
+fn approve(rollout: &Rollout, word: Word<'_>) -> Result<Option<Rollout>, VerbError> {
+    if rollout.state != State::AwaitingApproval {
+        return Ok(None);
+    }
+    let approval = rollout.current().and_then(|wave| wave.approval);
+    let same = word.actor == rollout.created_by || word.actor == word.revision_author;
+    if approval.is_some_and(|approval| approval.by_another) && same {
+        return Err(VerbError::SameHand);
+    }
+    Ok(Some(Rollout {
+        state: State::Advancing,
+        approved_by: Some(word.actor.to_owned()),
+        ..rollout.clone()
+    }))
+}
+
+fn abort(rollout: &Rollout, word: Word<'_>, now: Timestamp) -> Option<Rollout> {
+    if rollout.state.is_terminal() || rollout.state == State::RollingBack {
+        return None;
+    }
+    let why = match word.reason {
+        "" => format!("{} aborted it", word.actor),
+        reason => format!("{} aborted it: {reason}", word.actor),
+    };
+    if rollout.selection.is_empty() {
+        return Some(Rollout {
+            state: State::Canceled,
+            paused: None,
+            deadline: None,
+            ended_at: Some(now),
+            outcome: Some(why),
+            ..rollout.clone()
+        });
+    }
+    Some(rollout.going_back(why, now))
+}
+
+impl Rollout {
+    /// The same, with all nodes on their way back.
+    pub(super) fn going_back(&self, why: String, now: Timestamp) -> Self {
+        Self {
+            state: State::RollingBack,
+            paused: None,
+            deadline: Some(now.after(LATE)),
+            outcome: Some(why),
+            ..self.clone()
+        }
+    }
+
+    /// The same, with nobody moving further; what was left of its state's time is kept.
+    pub(super) fn paused_at(&self, now: Timestamp) -> Self {
+        let left_us = self
+            .deadline
+            .map(|deadline| (deadline.as_micros() - now.as_micros()).max(0));
+        Self {
+            state: State::Paused,
+            paused: Some(Paused {
+                state: self.state,
+                left_us,
+            }),
+            deadline: None,
+            ..self.clone()
+        }
+    }
+}
