@@ -34,6 +34,7 @@ mod rollouts;
 mod route_order;
 mod slow_lane;
 mod tokens;
+mod traffic;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -168,6 +169,7 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(nodes::list))
         .routes(routes!(nodes::get))
         .routes(routes!(node_config::get))
+        .routes(routes!(traffic::get))
         .routes(routes!(events::get))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::get, tokens::revoke))

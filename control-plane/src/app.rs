@@ -14,6 +14,7 @@ use crate::ads::{AdsService, StreamContext, Turnstile};
 use crate::api::{self, Access, ApiState, Turns};
 use crate::driver::Driver;
 use crate::join::JoinLayer;
+use crate::lrs::{Demand, LoadReports};
 use crate::metrics::Metrics;
 use crate::nodes::Nodes;
 use crate::reconciler::Reconciler;
@@ -25,6 +26,7 @@ use crate::store::Store;
 use crate::store::sql::{Database, SqlStore};
 use crate::tls::{Incoming, Protocol, Tls, TlsFiles};
 use crate::tokens::Tokens;
+use crate::traffic::Traffic;
 
 /// How long requests that run may take to end once the process is told to.
 const GRACE: Duration = Duration::from_secs(5);
@@ -57,9 +59,12 @@ impl App {
         let admin = bind("admin", settings.admin).await?;
         let xds = bind("xds", settings.xds).await?;
         let addresses = (admin.local_addr()?, xds.local_addr()?);
-        let (shutdown, metrics) = (CancellationToken::new(), Arc::new(Metrics::default()));
         // A replica is a process: after a restart it is another one, and what the old one knew of its nodes is history.
         let replica = uuid::Uuid::now_v7().to_string();
+        let traffic = Traffic::new(replica.clone());
+        let mut metrics = Metrics::default();
+        metrics.show(traffic.series());
+        let (shutdown, metrics) = (CancellationToken::new(), Arc::new(metrics));
         let (snapshots, nodes) = (
             Arc::new(Snapshots::default()),
             Nodes::new(replica.clone(), metrics.clone()),
@@ -82,7 +87,16 @@ impl App {
             snapshots.clone(),
             nodes.clone(),
             refusals.clone(),
+            traffic.clone(),
         );
+        let demand = Demand::new(store.clone());
+        let load_reports = LoadReports {
+            nodes: nodes.clone(),
+            store: store.clone(),
+            traffic: traffic.clone(),
+            demand: demand.clone(),
+            interval: Duration::from_secs(settings.load_report_seconds.get().into()),
+        };
         let access = if settings.admin_asks() {
             Access::by_token(tokens.clone())
         } else {
@@ -98,11 +112,14 @@ impl App {
         tasks.spawn(running(reconciler.run(driver, shutdown.clone())));
         tasks.spawn(running(nodes.run(store.clone(), shutdown.clone())));
         tasks.spawn(running(refusals.run(store.clone(), shutdown.clone())));
+        tasks.spawn(running(traffic.run(store.clone(), shutdown.clone())));
+        tasks.spawn(running(demand.run(shutdown.clone())));
         tasks.spawn(serve_xds(
             Incoming::new(xds, xds_tls)?,
             join,
             ads,
             session,
+            load_reports,
             shutdown.clone(),
         ));
         tasks.spawn(serve_admin(
@@ -173,6 +190,7 @@ async fn serve_xds(
     join: JoinLayer,
     ads: AdsService,
     session: SessionService,
+    load_reports: LoadReports,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let server = tonic::transport::Server::builder()
@@ -181,6 +199,7 @@ async fn serve_xds(
         .layer(join)
         .add_routes(ads.routes())
         .add_service(session.into_server())
+        .add_service(load_reports.into_server())
         .serve_with_incoming(incoming);
     shutdown.run_until_cancelled(server).await.transpose()?;
     Ok(())

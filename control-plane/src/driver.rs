@@ -16,6 +16,7 @@ use crate::rollout::{Change, Rollout};
 use crate::store::node_status::NodeStatus;
 use crate::store::rollout::Step;
 use crate::store::{Store, StoreError};
+use crate::traffic::sum;
 
 /// The lease that says which replica drives.
 const LEASE: &str = "rollouts";
@@ -133,8 +134,7 @@ impl Driver {
             && rollout.strategy.asks_for_traffic()
         {
             let rows = self.store.traffic(&rollout.fleet, since).await?;
-            (new, old) = <_>::default();
-            drop(rows);
+            (new, old) = sum::observed(&rows, rollout.from, rollout.to, since);
         }
         let nodes = self.store.every_node(&rollout.fleet).await?;
         let refusals = self.store.rollout_refusals(&rollout.id).await?;

@@ -41,6 +41,10 @@ pub mod join;
 // What clients are served, and what they say to it.
 pub mod nodes;
 
+pub mod traffic;
+
+pub mod lrs;
+
 pub mod events;
 
 pub mod brake;

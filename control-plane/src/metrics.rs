@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::atomic::AtomicI64;
 
+use prometheus_client::collector::Collector;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -99,6 +100,11 @@ impl Default for Metrics {
 }
 
 impl Metrics {
+    /// Shows the series of somebody who knows them.
+    pub fn show(&mut self, series: impl Collector) {
+        self.registry.register_collector(Box::new(series));
+    }
+
     /// All series as text.
     ///
     /// # Errors

@@ -42,7 +42,18 @@ struct Entry {
     /// Its streams here that live, each with the type that it is for, if it is for one alone.
     streams: BTreeMap<u64, Option<ResourceType>>,
     status: NodeStatus,
+    /// How often what it has acknowledged has become another revision.
+    moves: u64,
     dirty: bool,
+}
+
+/// The revision that a node has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Has {
+    /// What it has acknowledged whole.
+    pub revision: Option<u64>,
+    /// Another number if it has had another revision meanwhile.
+    pub moves: u64,
 }
 
 /// What a node of ours says of the revisions it holds.
@@ -114,12 +125,14 @@ impl Nodes {
         };
         let mut table = self.table();
         let before = table.remove(&key);
+        let moves = before.as_ref().map_or(0, |entry| entry.moves);
         let mut streams = before.map(|entry| entry.streams).unwrap_or_default();
         streams.insert(stream, only);
         let mut entry = Entry {
             stream,
             streams,
             status,
+            moves,
             dirty: true,
         };
         entry.look_for_problems();
@@ -158,6 +171,16 @@ impl Nodes {
     /// Changes whenever something of this replica's nodes was written to the store.
     pub fn written(&self) -> watch::Receiver<()> {
         self.written.subscribe()
+    }
+
+    /// What a node has that is connected here.
+    pub fn has(&self, fleet: &str, id: &str) -> Option<Has> {
+        let table = self.table();
+        let entry = table.get(&(fleet.to_owned(), id.to_owned()))?;
+        entry.status.connected.then_some(Has {
+            revision: entry.status.acked_revision,
+            moves: entry.moves,
+        })
     }
 
     /// Writes what changes to the store, and that this replica lives, until it is cancelled.
@@ -214,6 +237,7 @@ impl Nodes {
                 stream: u64::MAX,
                 streams: BTreeMap::new(),
                 status: status.clone(),
+                moves: 0,
                 dirty: true,
             });
             entry.dirty = true;
@@ -307,7 +331,9 @@ impl NodeHandle {
         else {
             return;
         };
+        let before = entry.status.acked_revision;
         if change(&mut entry.status) {
+            entry.moves += u64::from(entry.status.acked_revision != before);
             entry.status.updated_at = Timestamp::now();
             entry.dirty = true;
             self.nodes.changed.notify_one();

@@ -27,6 +27,7 @@ use crate::rollout::observed::Refused;
 use crate::rollout::selection::Member;
 use crate::snapshots::{Picked, Serving, Snapshots};
 use crate::store::node_status::Refusal;
+use crate::traffic::Traffic;
 
 use self::targets::Targets;
 
@@ -37,23 +38,26 @@ pub struct SessionService {
     snapshots: Arc<Snapshots>,
     nodes: Arc<Nodes>,
     refusals: Arc<Refusals>,
+    traffic: Arc<Traffic>,
 }
 
 type Responses = mpsc::Sender<Result<Target, tonic::Status>>;
 
 impl SessionService {
-    /// A service that tells of `snapshots` and writes to `nodes` and `refusals`.
+    /// A service that tells of `snapshots` and writes to `nodes`, `refusals` and `traffic`.
     pub fn new(
         reconciler: Arc<Reconciler>,
         snapshots: Arc<Snapshots>,
         nodes: Arc<Nodes>,
         refusals: Arc<Refusals>,
+        traffic: Arc<Traffic>,
     ) -> Self {
         Self {
             reconciler,
             snapshots,
             nodes,
             refusals,
+            traffic,
         }
     }
 
@@ -124,6 +128,7 @@ impl SessionService {
     fn take(&self, first: &Status, status: &Status, targets: &mut Targets) {
         targets.sees(status.assignment);
         let (fleet, node) = (&first.fleet, &first.node_id);
+        self.traffic.report(fleet, node, status.traffic.as_ref());
         let refused = match status.state() {
             State::Refused => targets.revision(status.assignment),
             _ => None,

@@ -44,6 +44,14 @@ pub struct Settings {
         env = "SIGNALBOX_NEW_STREAMS_PER_SECOND"
     )]
     pub new_streams_per_second: NonZeroU32,
+    /// How often, in seconds, Envoy and gRPC programs are to report how requests fare, while a rollout is judged by it.
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value = "5",
+        env = "SIGNALBOX_LOAD_REPORT_SECONDS"
+    )]
+    pub load_report_seconds: NonZeroU32,
     /// The database instead of the embedded one: postgres://USER@HOST/NAME or sqlite:PATH.
     #[arg(
         long,

@@ -65,6 +65,7 @@ impl Envoy {
                 "cds_config": {"ads": {}, "resource_api_version": "V3"},
             },
             "static_resources": {"clusters": [xds_cluster(xds)]},
+            "cluster_manager": {"load_stats_config": load_reports()},
         });
         if let (Some(dynamic), Value::Object(more)) = (dynamic.as_object_mut(), more) {
             dynamic.extend(more);
@@ -183,6 +184,15 @@ impl Envoy {
                 .stat_sum("listener_manager.total_listeners_warming")
                 .await?)
     }
+}
+
+/// Where load reports go: to the control plane itself.
+fn load_reports() -> Value {
+    json!({
+        "api_type": "GRPC",
+        "transport_api_version": "V3",
+        "grpc_services": [{"envoy_grpc": {"cluster_name": "xds"}}],
+    })
 }
 
 fn xds_cluster(xds: SocketAddr) -> Value {

@@ -56,11 +56,12 @@ pub struct Refused {
 pub struct Traffic {
     /// All of them.
     pub requests: u64,
-    /// Those that ended with a 5xx or without an answer.
+    /// Those that were answered with a 5xx. A client that goes away is no error of a config.
     pub errors: u64,
     /// Those that matched no route.
     pub no_route: u64,
-    /// The 99th percentile of the time they took, in milliseconds; `None` if there are none.
+    /// The 99th percentile of the time they took, in milliseconds; `None` if it is not known of any of them, as of those that
+    /// clients with load reports have served.
     pub p99_ms: Option<f64>,
 }
 

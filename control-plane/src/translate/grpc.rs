@@ -75,9 +75,10 @@ pub(super) fn slow_lane(config: &Config, translated: &mut Translated) {
     }
 }
 
-/// gRPC refuses every algorithm but this, and names but as `LOGICAL_DNS`.
+/// gRPC refuses every algorithm but this, and names but as `LOGICAL_DNS`. It reports the load of clusters that say so (gRFC
+/// A27), and only when it is asked.
 fn cluster_message(cluster: &Cluster) -> cluster_v3::Cluster {
-    match &cluster.dns {
+    let message = match &cluster.dns {
         Some(dns) => cluster::named(
             cluster,
             dns,
@@ -85,6 +86,10 @@ fn cluster_message(cluster: &Cluster) -> cluster_v3::Cluster {
             LoadBalancing::RoundRobin,
         ),
         None => cluster::eds(cluster, LoadBalancing::RoundRobin),
+    };
+    cluster_v3::Cluster {
+        lrs_server: Some(value::to_self()),
+        ..message
     }
 }
 

@@ -69,6 +69,7 @@ impl Rig {
         let folder = tempfile::tempdir().unwrap();
         let settings = Settings {
             new_streams_per_second: std::num::NonZeroU32::MAX,
+            load_report_seconds: std::num::NonZeroU32::MIN,
             data_dir: folder.path().to_owned(),
             admin: ([127, 0, 0, 1], 0).into(),
             xds: ([127, 0, 0, 1], 0).into(),

@@ -10,6 +10,8 @@ use envoy_types::pb::envoy::config::cluster::v3::Cluster as ClusterMessage;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::{
     self, ClusterDiscoveryType, CustomClusterType, DiscoveryType, EdsClusterConfig, LbConfig,
 };
+use envoy_types::pb::envoy::config::core::v3::config_source::ConfigSourceSpecifier;
+use envoy_types::pb::envoy::config::core::v3::{ApiVersion, ConfigSource, SelfConfigSource};
 use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment as ClusterLoadAssignmentMessage;
 
 use crate::problem::{Check, Code, Problem, refuse_if_set};
@@ -186,10 +188,12 @@ pub(super) fn convert(message: ClusterMessage) -> Result<Cluster, Vec<Problem>> 
     refuse_if_set!(
         check,
         load_balancing_policy,
-        lrs_server,
         lrs_report_endpoint_metrics,
         track_timeout_budgets
     );
+    if lrs_server.is_some_and(|server| !is_self(&server)) {
+        check.refuse("lrs_server");
+    }
     refuse_if_set!(
         check,
         upstream_config,
@@ -237,6 +241,20 @@ fn convert_lb_policy(check: &mut Check, value: i32) -> LbPolicy {
             LbPolicy::RoundRobin
         }
     }
+}
+
+/// "Report load to the server that this cluster came from." It is for programs with gRPC's xDS client, whose clusters are
+/// checked here as well. As Envoy, our proxy goes by what it was told at its start: it reports beside xDS, to the same server.
+/// Another server would wait for reports in vain (`config/cluster/v3/cluster.proto`, `lrs_server`).
+fn is_self(server: &ConfigSource) -> bool {
+    let to_self = ConfigSourceSpecifier::Self_(SelfConfigSource {
+        transport_api_version: ApiVersion::Auto as i32,
+    });
+    *server
+        == ConfigSource {
+            config_source_specifier: Some(to_self),
+            ..ConfigSource::default()
+        }
 }
 
 fn lb_config_field(config: &LbConfig) -> &'static str {
