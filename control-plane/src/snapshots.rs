@@ -163,8 +163,8 @@ impl FleetServing {
 
 #[cfg(test)]
 mod tests {
-    use super::serving::tests::rollout;
     use super::*;
+    use crate::brake::tests::rollout;
 
     fn classes(revision: u64) -> Classes {
         [(
