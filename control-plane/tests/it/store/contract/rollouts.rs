@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use control_plane::model::timestamp::Timestamp;
 use control_plane::model::{Endpoints, canonical};
+use control_plane::rollout::built_in::built_in;
 use control_plane::rollout::observed::Refused;
 use control_plane::rollout::selection::Selection;
 use control_plane::rollout::strategy::{
@@ -61,15 +62,7 @@ fn event(kind: EventKind, state: State, detail: &str) -> Event {
 }
 
 fn one_wave() -> Strategy {
-    Strategy {
-        waves: vec![Wave {
-            percent: Some(100.0),
-            ..Wave::default()
-        }],
-        gates: Default::default(),
-        max_step: None,
-        on_failure: Default::default(),
-    }
+    built_in(ALL_AT_ONCE).unwrap()
 }
 
 fn manual() -> FleetSettings {
@@ -147,7 +140,7 @@ async fn step_to(store: &dyn Store, next: &Rollout) -> Result<Rollout, StoreErro
 }
 
 /// Ends the active rollout, and says which one it was.
-async fn end(store: &dyn Store, state: State) -> Rollout {
+pub(super) async fn end(store: &dyn Store, state: State) -> Rollout {
     let active = active(store).await.unwrap();
     step(store, &active, state).await.unwrap()
 }
@@ -565,9 +558,8 @@ async fn a_rollout_is_begun_only_to_where_there_is_something_to_go(fresh: Fresh)
     manual_with(store, 2).await;
     let strategy = Strategy {
         waves: vec![Wave {
-            percent: Some(100.0),
             approval: Some(Approval { by_another: true }),
-            ..Wave::default()
+            ..one_wave().waves.remove(0)
         }],
         ..one_wave()
     };
