@@ -117,9 +117,35 @@ impl State {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
-    use crate::snapshots::serving::tests::rollout;
+    use crate::model::timestamp::Timestamp;
+    use crate::rollout::begin::{Begin, begin};
+    use crate::rollout::strategy::{Gates, OnFailure, Strategy};
+
+    /// A rollout from revision 1 to 2 that has chosen nobody.
+    pub(crate) fn rollout() -> Rollout {
+        let strategy = Strategy {
+            waves: Vec::new(),
+            gates: Gates::default(),
+            max_step: None,
+            on_failure: OnFailure::default(),
+        };
+        let asked = Begin {
+            id: "r",
+            fleet: "default",
+            from: 1,
+            to: 2,
+            strategy: &strategy,
+            reason: "",
+            by: "",
+            instead_of: None,
+        };
+        Rollout {
+            row_version: 1,
+            ..begin(asked, Timestamp::now()).0
+        }
+    }
 
     fn row(row_version: u64, refusals_judged: u64) -> Rollout {
         Rollout {

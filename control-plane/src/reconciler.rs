@@ -174,8 +174,8 @@ fn stood_together(fleet: &Fleet, rollout: Option<&Rollout>, after: &[Fleet]) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::brake::tests::rollout;
     use crate::model::timestamp::Timestamp;
-    use crate::snapshots::serving::tests::rollout;
     use crate::store::FleetSettings;
 
     #[test]

@@ -61,12 +61,10 @@ impl Snapshots {
     /// Everything that anybody in a fleet is served, the newest revision first.
     pub fn all(&self, fleet: &str) -> Vec<Snapshot> {
         let fleets = self.read();
-        let classes = fleets
-            .get(fleet)
-            .into_iter()
-            .flat_map(|fleet| &fleet.classes);
+        let classes = fleets.get(fleet).map(|fleet| &fleet.classes);
+        let of_class = |class| classes.and_then(|classes| classes.get(&class));
         let (mut new, mut stable) = (Vec::new(), Vec::new());
-        for (_, watched) in classes {
+        for watched in ClientClass::ALL.into_iter().filter_map(of_class) {
             let serving = watched.borrow();
             let to = serving
                 .moving
@@ -163,8 +161,8 @@ impl FleetServing {
 
 #[cfg(test)]
 mod tests {
-    use super::serving::tests::rollout;
     use super::*;
+    use crate::brake::tests::rollout;
 
     fn classes(revision: u64) -> Classes {
         [(

@@ -127,6 +127,8 @@ enum Guide {
 #[derive(Clone, Debug)]
 struct Refused {
     assignment: u64,
+    /// A control plane that holds a rollout up may send a node elsewhere by the same assignment.
+    revision: u64,
     problems: Vec<Problem>,
     transient: bool,
 }
@@ -293,10 +295,8 @@ impl<S: Switch> Delivery<S> {
             Guide::Ours(target) => target.as_ref(),
             Guide::Unknown | Guide::Foreign => None,
         };
-        let refused = self
-            .refused
-            .as_ref()
-            .filter(|refused| refused.assignment == self.assignment);
+        let refused = self.refused.as_ref();
+        let refused = refused.filter(|refused| target.is_some_and(|target| refused.is_of(target)));
         let warming = self.warming.as_ref().map(|warming| &warming.held);
         let ready = [self.staged.as_ref(), warming].into_iter().flatten();
         let is_target = |held: &Held| target.is_some_and(|target| target.sums == held.sums);
@@ -364,7 +364,7 @@ impl<S: Switch> Delivery<S> {
         if self
             .refused
             .as_ref()
-            .is_some_and(|refused| refused.assignment == target.assignment)
+            .is_some_and(|refused| refused.is_of(&target))
         {
             return;
         }
@@ -408,6 +408,7 @@ impl<S: Switch> Delivery<S> {
         }
         self.refused = Some(Refused {
             assignment: target.assignment,
+            revision: target.revision,
             problems,
             transient,
         });
@@ -456,6 +457,13 @@ impl<S: Switch> Delivery<S> {
         let before = self.live.replace(held);
         // With a foreign control plane every change is a step of its own, and there is no way back to offer.
         self.previous = before.filter(|before| before.revision > 0);
+    }
+}
+
+impl Refused {
+    /// Whether this is what was refused.
+    fn is_of(&self, target: &Target) -> bool {
+        (self.assignment, self.revision) == (target.assignment, target.revision)
     }
 }
 

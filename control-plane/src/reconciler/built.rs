@@ -70,15 +70,15 @@ impl Built {
         earlier: &[Snapshot],
     ) -> Result<(), Problems> {
         let built = self.revisions.values().rev();
-        let built = built.flat_map(|revision| revision.classes.values());
-        let built = built.map(|served| served.snapshot());
-        let earlier: Vec<&Snapshot> = built.chain(earlier).collect();
-        let of_class = |class: ClientClass| {
-            let snapshot = translate::snapshot(&config, &self.endpoints, class, &earlier)?;
-            Ok((class, Served::new(number, snapshot)))
-        };
-        let classes = ClientClass::ALL.into_iter().map(of_class);
-        let classes = classes.collect::<Result<_, Problems>>()?;
+        let built = built.flat_map(|revision| in_order(&revision.classes));
+        let mut earlier: Vec<Snapshot> = built.chain(earlier).cloned().collect();
+        let mut classes = Classes::new();
+        for class in ClientClass::ALL {
+            let known: Vec<&Snapshot> = earlier.iter().collect();
+            let snapshot = translate::snapshot(&config, &self.endpoints, class, &known)?;
+            earlier.push(snapshot.clone());
+            classes.insert(class, Served::new(number, snapshot));
+        }
         self.revisions.insert(number, Revision { config, classes });
         Ok(())
     }
@@ -87,6 +87,11 @@ impl Built {
     pub(super) fn keep(&mut self, wanted: &[u64]) {
         self.revisions.retain(|number, _| wanted.contains(number));
     }
+}
+
+fn in_order(classes: &Classes) -> impl Iterator<Item = &Snapshot> {
+    let served = ClientClass::ALL.into_iter();
+    served.filter_map(|class| Some(classes.get(&class)?.snapshot()))
 }
 
 #[cfg(test)]

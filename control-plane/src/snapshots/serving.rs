@@ -69,4 +69,4 @@ impl Serving {
 }
 
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;

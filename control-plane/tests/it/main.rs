@@ -11,4 +11,5 @@ mod migrations;
 mod program;
 mod routing;
 mod schema;
+mod serving;
 mod store;

@@ -146,6 +146,50 @@ fn going_back_is_one_message_and_compiles_nothing_although_the_wire_set_is_elsew
 }
 
 #[test]
+fn a_lower_revision_by_a_newer_assignment_goes_live_before_its_resources_come() {
+    let (mut delivery, old, new) = (ours(), wire_set(1), wire_set(2));
+    let go = |assignment, revision, set: &Snapshot| Target {
+        revision,
+        ..target(assignment, Phase::Activate, set)
+    };
+    delivery.target(go(5, 1, &old), &old, now());
+    delivery.target(go(6, 2, &new), &new, now());
+    delivery.target(go(7, 1, &old), &new, now());
+    assert_eq!(delivery.switch.active, [1, 2, 1]);
+    let report = delivery.report();
+    assert_eq!(
+        (report.assignment, report.live_revision, report.state),
+        (7, 1, State::Active)
+    );
+    // Whoever still says the assignment before knows less.
+    delivery.target(go(6, 2, &new), &new, now());
+    assert_eq!(delivery.report().live_revision, 1);
+}
+
+#[test]
+fn what_was_refused_is_not_said_of_another_revision_of_the_same_assignment() {
+    let (mut delivery, old) = (ours(), wire_set(1));
+    let mut bad = wire_set(2);
+    bad.insert(listener_without_routes());
+    let go = |assignment, revision, set: &Snapshot| Target {
+        revision,
+        ..target(assignment, Phase::Activate, set)
+    };
+    delivery.target(go(5, 1, &old), &old, now());
+    delivery.target(go(6, 2, &bad), &bad, now());
+    assert_eq!(delivery.report().state, State::Refused);
+    delivery.target(go(6, 1, &old), &bad, now());
+    assert_eq!(
+        (delivery.report().state, delivery.report().problems.len()),
+        (State::Active, 0)
+    );
+    let compilations = delivery.compilations;
+    delivery.target(go(6, 2, &bad), &bad, now());
+    assert_eq!(delivery.report().state, State::Refused);
+    assert_eq!(delivery.compilations, compilations);
+}
+
+#[test]
 fn an_equal_revision_is_a_no_op_but_for_its_number() {
     let (mut delivery, set) = (ours(), wire_set(1));
     delivery.target(target(1, Phase::Activate, &set), &set, now());

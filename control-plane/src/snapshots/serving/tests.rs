@@ -4,43 +4,9 @@ use proptest::prelude::*;
 use xds::snapshot::Snapshot;
 
 use super::*;
-use crate::model::timestamp::Timestamp;
+use crate::brake::tests::rollout;
 use crate::rollout::State;
-use crate::rollout::selection::{HASH_END, Selection};
-use crate::rollout::strategy::{Gates, OnFailure, Strategy as Waves};
-
-/// A rollout from revision 1 to 2 that has chosen nobody.
-pub(crate) fn rollout() -> Rollout {
-    Rollout {
-        id: "r".to_owned(),
-        fleet: "default".to_owned(),
-        from: 1,
-        to: 2,
-        strategy: Waves {
-            waves: Vec::new(),
-            gates: Gates::default(),
-            max_step: None,
-            on_failure: OnFailure::default(),
-        },
-        salt: "r".to_owned(),
-        state: State::Settling,
-        paused: None,
-        wave: 0,
-        selection: Selection::default(),
-        wave_at: None,
-        deadline: None,
-        promoted: false,
-        verdicts: Vec::new(),
-        refusals_judged: 0,
-        reason: String::new(),
-        created_by: String::new(),
-        created_at: Timestamp::now(),
-        approved_by: None,
-        ended_at: None,
-        outcome: None,
-        row_version: 1,
-    }
-}
+use crate::rollout::selection::HASH_END;
 
 fn serving(rollout: Rollout) -> Serving {
     let brake = Arc::new(Brake::new(&rollout));
