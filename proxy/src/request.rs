@@ -163,9 +163,9 @@ impl Call<'_> {
         let content = outcome.unwrap_or_else(|failure| self.fail(&failure, heads));
         local::settle_type(&content, &mut heads.response);
         let slot = self.listener.metrics.of(self.downstream.worker().index);
-        let status = heads.response.status();
-        slot.responses[class_index(status)].inc();
-        self.record.is_answered(status);
+        let class = class_index(heads.response.status());
+        slot.responses[class].inc();
+        self.record.is_answered(class);
         content
     }
 }

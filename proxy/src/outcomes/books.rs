@@ -1,19 +1,21 @@
 //! One worker's way to its slots of a config: found by the address of the route or the name of the cluster, made with the
 //! first request that comes their way. After that a count is a look into a table and a few stores.
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
-use std::hash::BuildHasherDefault;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use ahash::AHasher;
+use ahash::RandomState;
 use xds::route::Route;
 
-use super::slot::Slot;
+use super::slot::{Mark, Slot};
 use super::{End, Entry, Outcomes, RouteName, Subject};
 
-type Table<K> = RefCell<HashMap<K, Position, BuildHasherDefault<AHasher>>>;
+/// Hashes an address. Nobody from outside chooses it, so one multiplication will do.
+#[derive(Debug, Default)]
+struct AddressHasher(u64);
 
 /// The place of a slot in its worker's list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,10 +26,11 @@ pub(crate) struct Position(u32);
 pub(crate) struct Books {
     outcomes: Arc<Outcomes>,
     worker: usize,
-    routes: Table<*const Route>,
-    clusters: Table<Arc<str>>,
+    routes: RefCell<HashMap<*const Route, Position, BuildHasherDefault<AddressHasher>>>,
+    clusters: RefCell<HashMap<Arc<str>, Position, RandomState>>,
     unrouted: OnceCell<Position>,
-    next: Cell<u32>,
+    /// What stands in the list, at the same positions.
+    entries: RefCell<Vec<Arc<Entry>>>,
 }
 
 impl Books {
@@ -43,10 +46,10 @@ impl Books {
             None => Rc::new(Self {
                 outcomes: outcomes.clone(),
                 worker,
-                routes: Table::default(),
-                clusters: Table::default(),
+                routes: RefCell::default(),
+                clusters: RefCell::default(),
                 unrouted: OnceCell::new(),
-                next: Cell::new(0),
+                entries: RefCell::default(),
             }),
         }
     }
@@ -82,25 +85,40 @@ impl Books {
     /// Counts the end of a request, for its route and its cluster if it has them.
     pub(crate) fn count(&self, route: Option<Position>, cluster: Option<Position>, end: End) {
         let unrouted = || *self.unrouted.get_or_init(|| self.open(Subject::Unrouted));
-        let routes = self.slot(route.unwrap_or_else(unrouted));
-        let clusters = cluster.and_then(|cluster| self.slot(cluster));
-        for slot in [routes, clusters].into_iter().flatten() {
-            slot.count(end);
-        }
+        let route = route.unwrap_or_else(unrouted);
+        let (mark, entries) = (Mark::from(end), self.entries.borrow());
+        // Positions are handed out with their entries.
+        let slot = |position: Position| entries.get(position.0 as usize).map(|entry| &entry.slot);
+        slot(route).inspect(|slot| slot.count(&mark));
+        cluster.and_then(slot).inspect(|slot| slot.count(&mark));
     }
 
     fn open(&self, subject: Subject) -> Position {
-        let position = self.next.replace(self.next.get() + 1);
         let slot = Slot::default();
-        let entry = Entry { subject, slot };
+        let entry = Arc::new(Entry { subject, slot });
+        let mut entries = self.entries.borrow_mut();
+        let position = entries.len() as u32;
+        entries.push(entry.clone());
         let is_new = self.outcomes.0.of(self.worker).put(position, entry);
         debug_assert!(is_new, "a worker has one set of books over a config");
         Position(position)
     }
+}
 
-    /// The slot at a position; positions are handed out with their slots.
-    fn slot(&self, position: Position) -> Option<&Slot> {
-        let entry = self.outcomes.0.of(self.worker).get(position.0);
-        entry.map(|entry| &entry.slot)
+impl Hasher for AddressHasher {
+    fn finish(&self) -> u64 {
+        // The table looks at the lowest bits first, and those of the product are the addresses' own, mostly zero.
+        self.0.rotate_left(26)
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_usize(usize::from(*byte));
+        }
+    }
+
+    fn write_usize(&mut self, number: usize) {
+        // 2^64 divided by the golden ratio (Knuth, The Art of Computer Programming, 6.4).
+        self.0 = (self.0 ^ number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     }
 }

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::cause::Cause;
-use crate::metrics::{BUCKETS, Counter, bucket, class_index};
+use crate::metrics::{BUCKETS, Counter, bucket};
 
 use super::sum::Sum;
 
@@ -20,12 +20,20 @@ pub(super) const ENDS: usize = 6;
 /// How a request ended.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct End {
-    /// The status of its answer, if it got one.
-    pub(crate) status: Option<u16>,
+    /// The class of its answer's status, by [`crate::metrics::class_index`], if it got one.
+    pub(crate) class: Option<u8>,
     /// Why it failed here, if it did.
     pub(crate) cause: Option<Cause>,
     /// From its head to its answer's end in microseconds; `None` if that never came or is no measure.
     pub(crate) took_us: Option<u64>,
+}
+
+/// An end as the places where it is counted.
+pub(super) struct Mark {
+    end: usize,
+    cause: Option<Cause>,
+    /// Group, bucket in the group, and microseconds.
+    latency: Option<(usize, usize, u64)>,
 }
 
 /// The numbers.
@@ -69,25 +77,32 @@ impl Count {
     }
 }
 
-impl End {
-    fn index(self) -> usize {
-        self.status.map_or(UNANSWERED, class_index)
+impl From<End> for Mark {
+    fn from(end: End) -> Self {
+        let place = |us: u64| {
+            let bucket = bucket(us);
+            (bucket / GROUP, bucket % GROUP, us)
+        };
+        Self {
+            end: end.class.map_or(UNANSWERED, usize::from),
+            cause: end.cause,
+            latency: end.took_us.map(place),
+        }
     }
 }
 
 impl Slot {
     /// Counts the end of a request.
-    pub(super) fn count(&self, end: End) {
-        if let Some(us) = end.took_us {
-            let bucket = bucket(us);
-            self.latencies[bucket / GROUP].get_or_init(Box::default)[bucket % GROUP].inc();
+    pub(super) fn count(&self, mark: &Mark) {
+        if let Some((group, bucket, us)) = mark.latency {
+            self.latencies[group].get_or_init(Box::default)[bucket].inc();
             self.sum_us.add(us);
         }
-        if let Some(cause) = end.cause {
+        if let Some(cause) = mark.cause {
             self.causes.get_or_init(Box::default)[cause.index()].inc();
         }
         // Last, because a reader looks at these to see whether anything is new.
-        self.ends[end.index()].inc();
+        self.ends[mark.end.min(UNANSWERED)].inc();
     }
 
     fn ended(&self) -> u32 {
@@ -137,11 +152,12 @@ mod tests {
         slot.ends[1].0.store(u32::MAX, Ordering::Relaxed);
         let (mut seen, mut sum) = (Seen::default(), Sum::default());
         seen.catch_up(&slot, &mut sum);
-        for status in [200, 204, 503] {
-            slot.count(End {
-                status: Some(status),
+        for class in [1, 1, 4] {
+            let end = End {
+                class: Some(class),
                 ..End::default()
-            });
+            };
+            slot.count(&end.into());
         }
         assert_eq!(seen.news(&slot), 3);
         let mut sum = Sum::default();

@@ -7,6 +7,7 @@ use proto::session::{Outcomes as Message, Traffic};
 use xds::route::{Action, DirectResponse, PathMatch};
 
 use crate::cause::Cause;
+use crate::metrics::class_index;
 
 use super::*;
 
@@ -82,7 +83,7 @@ impl InUse {
         let route = route.map(|route| books.route(Some(&table), &host, route));
         let cluster = request.to_cluster.then(|| books.cluster(&"c".into()));
         let end = End {
-            status: request.status,
+            class: request.status.map(|status| class_index(status) as u8),
             cause: request.status.is_none().then_some(Cause::DownstreamClosed),
             took_us: request.status.map(|_| request.us),
         };

@@ -22,7 +22,8 @@ pub(super) struct Record {
     started: Instant,
     route: Cell<Option<Position>>,
     cluster: Cell<Option<Position>>,
-    status: Cell<Option<u16>>,
+    /// The class of the answer's status.
+    class: Cell<Option<u8>>,
     cause: Cell<Option<Cause>>,
     took: Option<Duration>,
 }
@@ -35,7 +36,7 @@ impl Record {
             started,
             route: Cell::new(None),
             cluster: Cell::new(None),
-            status: Cell::new(None),
+            class: Cell::new(None),
             cause: Cell::new(None),
             took: None,
         }
@@ -64,9 +65,9 @@ impl Record {
         self.cause.set(Some(cause));
     }
 
-    /// Its answer has this status.
-    pub(super) fn is_answered(&self, status: u16) {
-        self.status.set(Some(status));
+    /// Its answer has a status of this class.
+    pub(super) fn is_answered(&self, class: usize) {
+        self.class.set(Some(class as u8));
     }
 
     /// The answer of an endpoint has come to its end, after this time or for this cause.
@@ -77,9 +78,10 @@ impl Record {
         }
     }
 
-    /// An answer of our own has come to its end. A switch to another protocol has not, and how long one lasts is no measure.
+    /// An answer of our own has come to its end. A switch to another protocol (the one answer of its class) has not, and how
+    /// long one lasts is no measure.
     pub(super) fn ends_here(&mut self) {
-        let is_counted = self.books.is_some() && self.status.get() != Some(101);
+        let is_counted = self.books.is_some() && self.class.get() != Some(0);
         self.took = is_counted.then(|| self.started.elapsed());
     }
 }
@@ -89,11 +91,12 @@ impl Drop for Record {
         let Some(books) = &self.books else {
             return;
         };
-        let status = self.status.get();
-        let is_gone = status.is_none().then_some(Cause::DownstreamClosed);
-        let us = |took: Duration| u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        let class = self.class.get();
+        let is_gone = class.is_none().then_some(Cause::DownstreamClosed);
+        // In 64 bits: nobody waits for 500,000 years.
+        let us = |took: Duration| took.as_secs() * 1_000_000 + u64::from(took.subsec_micros());
         let end = End {
-            status,
+            class,
             cause: self.cause.get().or(is_gone),
             took_us: self.took.map(us),
         };
