@@ -2,6 +2,7 @@
 //! the handshake is done. A handshake runs beside the others and has little time, so a client that is silent holds
 //! nobody up. Beside it the other end: what our own client trusts.
 
+mod peer;
 mod pem;
 
 mod files;
@@ -17,6 +18,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_rustls::TlsAcceptor;
 
 pub use self::files::{Protocol, Tls, TlsFiles};
+pub use self::peer::Peer;
 pub use self::pem::TlsError;
 pub use self::stream::Connection;
 pub use self::trust::{Trust, unverified};
