@@ -353,6 +353,11 @@ impl Answer {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
+    /// The tag of what it holds, for a condition.
+    pub(super) fn etag(&self) -> Option<HeaderValue> {
+        self.headers.get(header::ETAG).cloned()
+    }
+
     /// The newest revision of the fleet when the answer was made.
     pub(super) fn revision(&self) -> Option<u64> {
         self.headers

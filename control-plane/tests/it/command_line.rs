@@ -1,7 +1,10 @@
 //! The command line: the real binary against a real control plane. What it prints, with which exit code it ends.
 
+mod events;
+mod fleets;
 mod reading;
 mod tls;
+mod tokens;
 mod writing;
 
 use std::io::Write as _;
