@@ -251,9 +251,10 @@ impl Client {
     /// What came back is no answer. A port for TLS answers plain HTTP with a few bytes of its own.
     fn broken(&self, error: &hyper::Error) -> Failure {
         let no_http = error.is_parse() || error.is_incomplete_message();
-        let hint = match no_http && !self.server.tls() {
-            true => "; if it speaks TLS, its URL begins with https://",
-            false => "",
+        let hint = if no_http && !self.server.tls() {
+            "; if it speaks TLS, its URL begins with https://"
+        } else {
+            ""
         };
         self.unreachable(format!("{}{hint}", told(error)))
     }

@@ -162,7 +162,7 @@ impl Told {
         let labels = labels
             .into_iter()
             .map(|(key, value)| (Value::from(key), value));
-        settings.insert("labels".into(), Value::Mapping(Mapping::from_iter(labels)));
+        settings.insert("labels".into(), Value::Mapping(labels.collect()));
     }
 }
 
