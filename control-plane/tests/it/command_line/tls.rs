@@ -74,10 +74,10 @@ impl Rig {
         let end = Instant::now() + SOON;
         loop {
             let left = end.saturating_duration_since(Instant::now());
-            match self.log.recv_timeout(left) {
-                Ok(line) if line.contains(text) => return line,
-                Ok(_) => {}
-                Err(_) => panic!("the log never says {text:?}"),
+            let line = self.log.recv_timeout(left);
+            let line = line.unwrap_or_else(|error| panic!("the log never says {text:?}: {error}"));
+            if line.contains(text) {
+                return line;
             }
         }
     }
