@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use e2e::client::{self, Request};
 use e2e::envoy::Envoy;
 use e2e::grpc::{Call, GrpcClient, Language};
@@ -17,7 +17,7 @@ use e2e::programs::{ControlPlane, Proxy};
 use e2e::upstream::Upstream;
 use e2e::wait;
 use fastrand::Rng;
-use futures_util::future::{try_join, try_join_all};
+use futures_util::future::try_join_all;
 use http::StatusCode;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
@@ -84,9 +84,8 @@ async fn every_client_is_answered_rightly_through_200_random_edits() -> Result<(
     let mut rng = Rng::with_seed(seed);
     let names: Vec<_> = upstream_names().collect();
     let upstreams = try_join_all(names.iter().map(|name| Upstream::start(name))).await?;
-    let sites = try_join(Site::start(), Site::start()).await?;
     let stage = Stage {
-        sites: sites.into(),
+        sites: try_join_all(HTTP.map(|_| Site::start())).await?,
         upstream_ports: upstreams.iter().map(Upstream::port).collect(),
     };
     let mut model = Model::new(&mut rng);
@@ -127,14 +126,16 @@ async fn every_client_is_answered_rightly_through_200_random_edits() -> Result<(
         .with_context(|| format!("RANDOM_EDITS_SEED={seed}"))
 }
 
-/// A control plane and the ports of its listeners. Two Envoys cannot listen on one port, so there are two, with one config.
+/// A control plane and the ports of its listeners. Two proxies that listen on every address cannot have one port between
+/// them, so each has a control plane of its own, all with one config.
 struct Site {
     control_plane: ControlPlane,
     ports: [u16; LISTENERS.len()],
 }
 
 struct Stage {
-    sites: [Site; 2],
+    /// One for each of [`HTTP`]; the programs without a proxy are at the last.
+    sites: Vec<Site>,
     upstream_ports: Vec<u16>,
 }
 
@@ -193,15 +194,16 @@ struct Clients {
 
 impl Clients {
     async fn start(stage: &Stage) -> Result<Self> {
-        let [first, second] = &stage.sites;
-        // The narrower address is bound before the wildcard that stock Envoy listens on.
-        let mut proxy = Fleet::proxy(0, first.xds()).start().await?;
-        proxy.wait_live().await?;
+        let [first, second, third] = &stage.sites[..] else {
+            bail!("there is a site for each");
+        };
         let delta = Envoy::start(first.xds(), "default", "envoy-delta").await?;
         let sotw = Envoy::start_sotw(second.xds(), "default", "envoy-sotw").await?;
+        let mut proxy = Fleet::proxy(0, third.xds()).start().await?;
+        proxy.wait_live().await?;
         let targets: Vec<_> = calls().map(|probe| (probe.host, probe.path)).collect();
         let grpc = GRPC.into_iter().map(|(name, language)| {
-            let (xds, pause) = (first.xds(), BETWEEN_REQUESTS);
+            let (xds, pause) = (third.xds(), BETWEEN_REQUESTS);
             let client = GrpcClient::start(language, xds, "default", name, &targets, pause)?;
             Ok((name, client))
         });
@@ -213,7 +215,7 @@ impl Clients {
         let http = [
             (HTTP[0], envoy(first)),
             (HTTP[1], envoy(second)),
-            (HTTP[2], first.ports.map(|port| proxy.listener(port))),
+            (HTTP[2], third.ports.map(|port| proxy.listener(port))),
         ];
         Ok(Self {
             delta,
@@ -347,7 +349,9 @@ impl Outcome {
             (Self::Local, Answer::Local) | (Self::Nothing, Answer::Nothing) => true,
             // A gRPC client says in one way that nobody answers.
             (Self::Failed(failure), Answer::Unavailable) => failure.starts_with("UNAVAILABLE"),
-            (Self::Unreachable(_), Answer::Closed) => true,
+            // Stock Envoy drains a listener that goes with the routes it had then. One that comes back in that time begins
+            // with them, and their clusters may be gone.
+            (Self::Unreachable(_) | Self::Failed(_), Answer::Closed) => true,
             _ => false,
         }
     }

@@ -123,11 +123,18 @@ impl Model {
                 model.put(rng, (host, Place::Service(service)), target);
             }
         }
+        model.keep_hosts(rng);
         model
     }
 
     /// The next config, and what was done.
     pub(crate) fn edit(&mut self, rng: &mut Rng) -> &'static str {
+        let what = self.edit_at_random(rng);
+        self.keep_hosts(rng);
+        what
+    }
+
+    fn edit_at_random(&mut self, rng: &mut Rng) -> &'static str {
         match rng.u8(0..16) {
             0 | 1 => self.put_route(rng),
             2 => self.put_method(rng),
@@ -267,6 +274,31 @@ impl Model {
     fn put(&mut self, rng: &mut Rng, at: (usize, Place), target: Target) {
         let also = at.0 == 0 && rng.bool();
         self.routes.insert(at, Route { target, also });
+    }
+
+    /// Every host keeps a route that forwards. A host without one has no Listener for gRPC, and grpc-js-xds 1.14.1 never
+    /// uses a Listener again that goes and comes back as it was: it keeps what it had parsed, and tells only what differs
+    /// from that (`cachedResource` in its `xds-client.ts`).
+    fn keep_hosts(&mut self, rng: &mut Rng) {
+        for host in 0..HOSTS.len() {
+            if !self.forwards(host).any(|_| true) {
+                let target = self.forward(rng);
+                self.put(rng, (host, Place::Service(0)), target);
+            }
+        }
+        if !self.forwards(0).any(|route| route.also)
+            && let Some(route) = self.forwards(0).next()
+        {
+            route.also = true;
+        }
+    }
+
+    fn forwards(&mut self, of: usize) -> impl Iterator<Item = &mut Route> {
+        let routes = self.routes.iter_mut();
+        routes.filter_map(move |((host, _), route)| {
+            let forwards = matches!(route.target, Target::Clusters(_));
+            (*host == of && forwards).then_some(route)
+        })
     }
 
     fn put_route(&mut self, rng: &mut Rng) -> &'static str {
