@@ -346,12 +346,13 @@ impl Outcome {
     fn is(&self, wanted: &Answer) -> bool {
         match (self, wanted) {
             (Self::Upstream(name), Answer::From(names)) => names.contains(name),
-            (Self::Local, Answer::Local) | (Self::Nothing, Answer::Nothing) => true,
-            // A gRPC client says in one way that nobody answers.
-            (Self::Failed(failure), Answer::Unavailable) => failure.starts_with("UNAVAILABLE"),
             // Stock Envoy drains a listener that goes with the routes it had then. One that comes back in that time begins
             // with them, and their clusters may be gone.
-            (Self::Unreachable(_) | Self::Failed(_), Answer::Closed) => true,
+            (Self::Local, Answer::Local)
+            | (Self::Nothing, Answer::Nothing)
+            | (Self::Unreachable(_) | Self::Failed(_), Answer::Closed) => true,
+            // A gRPC client says in one way that nobody answers.
+            (Self::Failed(failure), Answer::Unavailable) => failure.starts_with("UNAVAILABLE"),
             _ => false,
         }
     }
