@@ -3,6 +3,7 @@
 //! (`api::guard`).
 
 pub mod secret;
+pub mod spiffe;
 
 use std::collections::BTreeSet;
 

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::ads::{AdsService, StreamContext, Turnstile};
 use crate::api::{self, Access, ApiState, Turns};
 use crate::driver::Driver;
-use crate::join::JoinLayer;
+use crate::join::{Asks, JoinLayer};
 use crate::lrs::{Demand, LoadReports};
 use crate::metrics::Metrics;
 use crate::nodes::Nodes;
@@ -102,7 +102,11 @@ impl App {
         } else {
             Access::for_local(tokens.clone(), settings.admin.ip())
         };
-        let join = JoinLayer::new(tokens.clone(), settings.xds_asks());
+        let asks = Asks {
+            token: settings.xds_asks(),
+            any_fleet: settings.xds_cert_any_fleet,
+        };
+        let join = JoinLayer::new(tokens.clone(), asks);
         let mut tasks = JoinSet::new();
         for tls in [&admin_tls, &xds_tls].into_iter().flatten() {
             tasks.spawn(running(tls.clone().follow(shutdown.clone())));

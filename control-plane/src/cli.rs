@@ -27,9 +27,11 @@ mod apply;
 mod delete;
 mod describe;
 mod diff;
+mod endpoints;
 mod events;
 mod explain;
 mod export;
+mod fleet;
 mod get;
 mod history;
 mod token;
@@ -86,6 +88,10 @@ pub enum Command {
     Rollout(Remote<rollout::Rollout>),
     /// Show what happens, as it happens.
     Events(Remote<events::Events>),
+    /// Create, show, change and delete fleets.
+    Fleet(Remote<fleet::FleetCommand>),
+    /// Set endpoints by the fast lane. `get endpoints` and `delete endpoints` do the rest.
+    Endpoints(Remote<endpoints::EndpointsCommand>),
     /// Make, show and revoke tokens.
     Token(Remote<token::Token>),
     /// Write a script that completes commands in a shell.
@@ -139,6 +145,8 @@ async fn answer(command: Command, program: &mut clap::Command) -> Result<Report,
         Command::Explain(Remote { what, connection }) => what.run(&connection.client()?).await,
         Command::Rollout(Remote { what, connection }) => what.run(&connection.client()?).await,
         Command::Events(Remote { what, connection }) => what.run(&connection.client()?).await,
+        Command::Fleet(Remote { what, connection }) => what.run(&connection.client()?).await,
+        Command::Endpoints(Remote { what, connection }) => what.run(&connection.client()?).await,
         Command::Token(Remote { what, connection }) => what.run(&connection.client()?).await,
         Command::Completions { shell } => Ok(completions(shell, program)),
     }
@@ -167,6 +175,13 @@ fn write(text: &str) -> std::io::Result<()> {
     let mut stdout = std::io::stdout().lock();
     stdout.write_all(text.as_bytes())?;
     stdout.flush()
+}
+
+/// Says on stderr what a command that goes on has met.
+fn remark(text: &str) {
+    let mark = output::Paint::stderr().yellow("signalbox:");
+    // There is nowhere else to say that stderr is closed.
+    let _ = std::io::stderr().write_all(format!("{mark} {text}\n").as_bytes());
 }
 
 /// Says what went wrong, one thing a line.

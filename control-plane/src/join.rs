@@ -1,6 +1,7 @@
 //! Who may open xDS streams: the layer around all services of that port. A stream comes with a join token
 //! (`authorization: Bearer …` in its metadata) where one is needed, ends when the token does, and gets nothing of another
-//! fleet than the token's. Certificates of clients were checked in the handshake (`tls`).
+//! fleet than the token's, nor of another than its certificate names. That this is genuine was checked in the handshake
+//! (`tls`).
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -14,35 +15,67 @@ use http_body::Frame;
 use tonic::body::Body;
 use tonic::{Extensions, Status};
 
+use crate::access::spiffe::Binding;
 use crate::access::{Fleets, TokenKind, secret};
 use crate::store::token::Token;
+use crate::tls::Peer;
 use crate::tokens::Tokens;
 
 /// The layer.
 #[derive(Clone, Debug)]
 pub struct JoinLayer {
     tokens: Arc<Tokens>,
-    required: bool,
+    asks: Asks,
+}
+
+/// What a stream is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Asks {
+    /// A join token, whatever else there is.
+    pub token: bool,
+    /// A certificate that names no fleet is good for every one.
+    pub any_fleet: bool,
 }
 
 /// What a stream was joined with: an extension of its request.
 #[derive(Clone, Debug)]
-pub struct Joined(Option<Arc<Token>>);
+pub struct Joined {
+    token: Option<Arc<Token>>,
+    /// `None` if there is no certificate, or one that is good for every fleet.
+    certificate: Option<Binding>,
+}
 
 impl JoinLayer {
-    /// Looks for join tokens; a stream without one is refused if they are `required`.
-    pub fn new(tokens: Arc<Tokens>, required: bool) -> Self {
-        Self { tokens, required }
+    /// Looks for join tokens and at certificates.
+    pub fn new(tokens: Arc<Tokens>, asks: Asks) -> Self {
+        Self { tokens, asks }
     }
 
-    async fn admit(&self, headers: &HeaderMap) -> Result<Joined, Status> {
+    async fn admit(&self, headers: &HeaderMap, peer: Option<&Peer>) -> Result<Joined, Status> {
+        Ok(Joined {
+            certificate: self.certificate(peer)?,
+            token: self.token(headers).await?,
+        })
+    }
+
+    fn certificate(&self, peer: Option<&Peer>) -> Result<Option<Binding>, Status> {
+        let Some(uris) = peer.and_then(|peer| peer.uris.as_deref()) else {
+            return Ok(None);
+        };
+        let binding = Binding::of_uris(uris);
+        let binding = binding.map_err(|error| Status::permission_denied(error.to_string()))?;
+        let is_any = binding == Binding::Unbound && self.asks.any_fleet;
+        Ok(Some(binding).filter(|_| !is_any))
+    }
+
+    async fn token(&self, headers: &HeaderMap) -> Result<Option<Arc<Token>>, Status> {
         let Some(field) = headers.get(header::AUTHORIZATION) else {
-            return if self.required {
+            return if self.asks.token {
                 Err(Status::unauthenticated(
                     "send a join token: `authorization: Bearer …` in the metadata",
                 ))
             } else {
-                Ok(Joined(None))
+                Ok(None)
             };
         };
         let secret = field.to_str().ok().and_then(secret::of_authorization);
@@ -51,7 +84,7 @@ impl JoinLayer {
             None => Ok(None),
         };
         match token {
-            Ok(Some(token)) if token.kind == TokenKind::Join => Ok(Joined(Some(token))),
+            Ok(Some(token)) if token.kind == TokenKind::Join => Ok(Some(token)),
             Ok(Some(_)) => Err(Status::permission_denied(
                 "this token is for the admin API; proxies join with one of kind `join`",
             )),
@@ -76,22 +109,39 @@ impl Joined {
             .ok_or_else(|| Status::internal("nobody has looked who opens this stream"))
     }
 
-    /// Whether the stream may have what belongs to a fleet.
+    /// Whether the stream may have, as `node`, what belongs to a fleet.
     ///
     /// # Errors
-    /// `PERMISSION_DENIED`: its token is for another one. Whether the fleet exists is not told.
-    pub fn check(&self, fleet: &str) -> Result<(), Status> {
-        match &self.0 {
-            Some(token) if !token.fleets.contain(fleet) => {
-                let own = match &token.fleets {
-                    Fleets::These(fleets) => fleets.first().map_or("", String::as_str),
-                    Fleets::All => "",
-                };
+    /// `PERMISSION_DENIED`: its token or its certificate is for another one. Whether the fleet exists is not told.
+    pub fn check(&self, fleet: &str, node: &str) -> Result<(), Status> {
+        if let Some(token) = &self.token
+            && !token.fleets.contain(fleet)
+        {
+            let own = match &token.fleets {
+                Fleets::These(fleets) => fleets.first().map_or("", String::as_str),
+                Fleets::All => "",
+            };
+            return Err(Status::permission_denied(format!(
+                "this join token is for fleet {own:?}, and the node says it is of {fleet:?}"
+            )));
+        }
+        match &self.certificate {
+            None => Ok(()),
+            Some(Binding::Unbound) if self.token.is_some() => Ok(()),
+            Some(binding) if binding.speaks_for(fleet, node) => Ok(()),
+            Some(Binding::Unbound) => Err(Status::permission_denied(
+                "this certificate names no fleet (spiffe://TRUST-DOMAIN/fleet/FLEET); send a join token beside it",
+            )),
+            Some(Binding::Fleet {
+                fleet: own,
+                node: one,
+            }) => {
+                let one = one.as_ref().map(|one| format!(", node {one:?}"));
                 Err(Status::permission_denied(format!(
-                    "this join token is for fleet {own:?}, and the node says it is of {fleet:?}"
+                    "this certificate is for fleet {own:?}{}, and the node says it is {node:?} of {fleet:?}",
+                    one.unwrap_or_default()
                 )))
             }
-            _ => Ok(()),
         }
     }
 }
@@ -140,14 +190,15 @@ where
         let mut inner = std::mem::replace(&mut self.inner, clone);
         let layer = self.layer.clone();
         Box::pin(async move {
-            let joined = match layer.admit(request.headers()).await {
+            let peer = request.extensions().get::<Peer>();
+            let joined = match layer.admit(request.headers(), peer).await {
                 Ok(joined) => joined,
                 Err(status) => {
                     tracing::info!(%status, "an xDS stream was refused");
                     return Ok(status.into_http());
                 }
             };
-            let token = joined.0.clone();
+            let token = joined.token.clone();
             request.extensions_mut().insert(joined);
             let response = inner.call(request).await?;
             let Some(token) = token else {

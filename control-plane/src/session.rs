@@ -82,7 +82,7 @@ impl SessionService {
         let Some(first) = statuses.message().await? else {
             return Ok(());
         };
-        joined.check(&first.fleet)?;
+        joined.check(&first.fleet, &first.node_id)?;
         if let Err(error) = self.reconciler.refresh().await {
             tracing::warn!(%error, "a session is served from what is known already");
         }

@@ -88,8 +88,8 @@ pub struct Settings {
         env = "SIGNALBOX_TLS_KEY"
     )]
     pub tls_key: Option<PathBuf>,
-    /// Roots of the certificates that proxies must show: PEM. With it they need no join token; one that is sent still says
-    /// for which fleet.
+    /// Roots of the certificates that proxies must show: PEM. A certificate opens the fleet that it names, by
+    /// spiffe://TRUST-DOMAIN/fleet/FLEET[/node/NODE]; one that names none needs a join token beside it.
     #[arg(
         long,
         value_name = "FILE",
@@ -97,6 +97,9 @@ pub struct Settings {
         env = "SIGNALBOX_XDS_CLIENT_CA"
     )]
     pub xds_client_ca: Option<PathBuf>,
+    /// A proxy's certificate that names no fleet opens every fleet, without a join token.
+    #[arg(long, requires = "xds_client_ca", env = "SIGNALBOX_XDS_CERT_ANY_FLEET")]
+    pub xds_cert_any_fleet: bool,
     /// Listen on other addresses than loopback although nothing is encrypted: for networks that encrypt below.
     #[arg(long, env = "SIGNALBOX_PLAINTEXT")]
     pub plaintext: bool,
@@ -150,7 +153,7 @@ impl Settings {
         self.require_token || !self.admin.ip().is_loopback()
     }
 
-    /// Whether proxies are asked for a join token. Those that show a certificate are not.
+    /// Whether proxies are asked for a join token at once. Those that show a certificate are not: it may say their fleet.
     pub fn xds_asks(&self) -> bool {
         let open = self.xds.ip().is_loopback() && !self.require_token;
         !open && self.xds_client_ca.is_none()
@@ -236,6 +239,7 @@ mod tests {
             &["signalbox", "--tls-cert", "c"][..],
             &["signalbox", "--tls-key", "k"],
             &["signalbox", "--xds-client-ca", "r"],
+            &["signalbox", "--xds-cert-any-fleet"],
         ] {
             assert!(Line::try_parse_from(options).is_err(), "{options:?}");
         }

@@ -1,9 +1,13 @@
 //! Connections of both ports: TCP as it comes, or TLS on it. In: a listener, and files in PEM. Out: connections on which
 //! the handshake is done. A handshake runs beside the others and has little time, so a client that is silent holds
-//! nobody up.
+//! nobody up. Beside it the other end: what our own client trusts.
+
+mod peer;
+mod pem;
 
 mod files;
 mod stream;
+mod trust;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,8 +17,11 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_rustls::TlsAcceptor;
 
-pub use self::files::{Protocol, Tls, TlsError, TlsFiles};
+pub use self::files::{Protocol, Tls, TlsFiles};
+pub use self::peer::Peer;
+pub use self::pem::TlsError;
 pub use self::stream::Connection;
+pub use self::trust::{Trust, unverified};
 
 /// How long a handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(5);

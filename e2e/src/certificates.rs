@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, SanType,
+};
 use tempfile::TempDir;
 
 /// Somebody who vouches for others.
@@ -48,8 +50,17 @@ impl Authority {
 
     /// A certificate for a server or a client on this machine; one of the same name is replaced.
     pub fn issue(&self, name: &str) -> Result<Pair> {
+        self.issue_with(name, &[])
+    }
+
+    /// The same with URIs among its names.
+    pub fn issue_with(&self, name: &str, uris: &[&str]) -> Result<Pair> {
         let names = ["localhost", "127.0.0.1"].map(str::to_owned);
         let mut params = CertificateParams::new(names)?;
+        for uri in uris {
+            let uri = SanType::URI((*uri).try_into()?);
+            params.subject_alt_names.push(uri);
+        }
         params.extended_key_usages = vec![
             ExtendedKeyUsagePurpose::ServerAuth,
             ExtendedKeyUsagePurpose::ClientAuth,

@@ -1,9 +1,10 @@
-//! A program that is linked with gRPC's own xDS client (C-core, through Python) and does without a proxy: it dials
-//! `xds:///HOST` and makes unary calls in a steady rhythm.
-//! In: the control plane's address, a node id, what to call. Out: every call with its times and what came of it.
+//! A program that is linked with one of gRPC's own xDS clients and does without a proxy: it dials `xds:///HOST` and makes
+//! unary calls in a steady rhythm.
+//! In: the language, the control plane's address, a node id, what to call. Out: every call with its times and what came of it.
 
 use std::fs;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
@@ -15,7 +16,14 @@ use tempfile::TempDir;
 use crate::process::{Process, Spawn};
 use crate::{tools, wait};
 
-const PROGRAM: &str = include_str!("grpc/client.py");
+/// Which of gRPC's clients: they have no code in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Language {
+    /// C-core, through Python (`grpcio`); C++, Ruby and others are on it too.
+    Python,
+    /// `@grpc/grpc-js` with `@grpc/grpc-js-xds`.
+    JavaScript,
+}
 
 /// A running program.
 pub struct GrpcClient {
@@ -40,9 +48,10 @@ pub struct Call {
 }
 
 impl GrpcClient {
-    /// Starts it as node `node_id` of `fleet`; it calls each of `targets` (host, path) in turn, with a pause between
+    /// Starts one in `language`, as node `node_id` of `fleet`; it calls each of `targets` (host, path) in turn, with a pause between
     /// two calls, until it is dropped.
     pub fn start(
+        language: Language,
         xds: SocketAddr,
         fleet: &str,
         node_id: &str,
@@ -58,16 +67,13 @@ impl GrpcClient {
                 "channel_creds": [{"type": "insecure"}],
                 "server_features": ["xds_v3"],
             }],
-            "node": {"id": node_id, "cluster": fleet},
+            // The client for JavaScript takes no node without a locality.
+            "node": {"id": node_id, "cluster": fleet, "locality": {}},
         });
         let bootstrap_file = folder.path().join("bootstrap.json");
         fs::write(&bootstrap_file, bootstrap.to_string())?;
-        let program = folder.path().join("client.py");
-        fs::write(&program, PROGRAM)?;
-        let mut command = Command::new(tools::python()?);
+        let mut command = language.program(folder.path())?;
         command
-            .arg("-u")
-            .arg(program)
             .arg(pause.as_secs_f64().to_string())
             .env("GRPC_XDS_BOOTSTRAP", bootstrap_file);
         for (host, path) in targets {
@@ -119,6 +125,28 @@ impl GrpcClient {
     /// The child itself.
     pub fn process(&mut self) -> &mut Process {
         &mut self.process
+    }
+}
+
+impl Language {
+    /// The program, which is written into the folder.
+    fn program(self, folder: &Path) -> Result<Command> {
+        let (name, text) = match self {
+            Self::Python => ("client.py", include_str!("grpc/client.py")),
+            Self::JavaScript => ("client.js", include_str!("grpc/client.js")),
+        };
+        let program = folder.join(name);
+        fs::write(&program, text)?;
+        let mut command = match self {
+            Self::Python => Command::new(tools::python()?),
+            Self::JavaScript => Command::new(tools::node()?),
+        };
+        match self {
+            Self::Python => command.arg("-u"),
+            Self::JavaScript => command.env("NODE_PATH", tools::node_modules()?),
+        };
+        command.arg(program);
+        Ok(command)
     }
 }
 

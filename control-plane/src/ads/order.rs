@@ -3,7 +3,8 @@
 //!
 //! Order: clusters, endpoints, listeners, routes, virtual hosts; what is gone goes the other way round, when what
 //! referred to it has been acknowledged, so that no request meets a hole (xDS protocol, "Eventual consistency
-//! considerations"). Listeners go with what is added: nothing refers to them.
+//! considerations"). Listeners go with what is added: nothing refers to them. What leads to clusters waits until these have
+//! been acknowledged: Envoy keeps the ACK back while one of them warms, and until then answers its routes with 503.
 
 use std::time::Duration;
 
@@ -13,8 +14,8 @@ use xds::type_url::ResourceType;
 
 use super::held::Part;
 
-/// How long removals wait for acknowledgements. A client that warms a cluster may withhold an ACK for 15 s; what is
-/// gone should not be kept that long.
+/// How long removals wait for acknowledgements, and what leads to clusters for that of theirs. A client that warms a cluster
+/// may withhold an ACK for 15 s; what is gone should not be kept that long, nor what is new be kept back.
 pub(super) const REMOVAL_PATIENCE: Duration = Duration::from_secs(5);
 
 /// When resources that are gone may be taken away.
@@ -73,18 +74,31 @@ impl Order {
         progress: &impl Progress,
         now: Instant,
     ) -> Option<(ResourceType, Part)> {
-        if let Some(ty) = next_addition(progress) {
+        let is_late = now >= self.target_since + REMOVAL_PATIENCE;
+        if let Some(ty) = next_addition(progress, !is_late && self.warms(progress)) {
             return Some((ty, Part::Additions));
         }
         Some((self.next_removal(progress, now)?, Part::Removals))
     }
 
-    /// When removals that are held back now will be sent all the same; `None` if none are.
+    /// When what is held back now will be sent all the same; `None` if nothing is.
     pub(super) fn removals_due(&self, progress: &impl Progress) -> Option<Instant> {
+        if self.warms(progress)
+            && next_addition(progress, true).is_none()
+            && next_addition(progress, false).is_some()
+        {
+            return Some(self.target_since + REMOVAL_PATIENCE);
+        }
         let holds = ResourceType::ALL
             .into_iter()
             .any(|ty| progress.has_pending(ty, Part::Removals) && !progress.is_in_flight(ty));
         (holds && !progress.has_refused()).then(|| self.target_since + REMOVAL_PATIENCE)
+    }
+
+    /// Whether the client may be warming clusters. Our own proxy uses nothing before it has all.
+    fn warms(&self, progress: &impl Progress) -> bool {
+        self.removals == Removals::AfterAcknowledgement
+            && progress.is_in_flight(ResourceType::Cluster)
     }
 
     fn next_removal(&self, progress: &impl Progress, now: Instant) -> Option<ResourceType> {
@@ -122,8 +136,9 @@ pub(super) fn is_settled(progress: &impl Progress) -> bool {
         && ResourceType::ALL.into_iter().all(nothing_left)
 }
 
-fn next_addition(progress: &impl Progress) -> Option<ResourceType> {
-    let mut blocked = false;
+/// `warming`: clusters are on their way.
+fn next_addition(progress: &impl Progress, warming: bool) -> Option<ResourceType> {
+    let mut blocked = warming;
     for ty in ResourceType::ALL {
         if !progress.has_pending(ty, Part::Additions) {
             continue;

@@ -49,7 +49,7 @@ async fn serve<V: Variant>(
     };
     let node = Node::from_proto(V::node(&first))
         .map_err(|error| Status::invalid_argument(error.to_string()))?;
-    joined.check(&node.fleet)?;
+    joined.check(&node.fleet, &node.id)?;
     tokio::time::sleep_until(context.turnstile.admit(Instant::now())).await;
     // This replica may lag behind: a client that comes from another one must not be moved back. While the store is away,
     // what is known has to do.

@@ -9,6 +9,7 @@ use envoy_types::pb::envoy::config::cluster::v3::cluster::{
 use envoy_types::pb::envoy::config::core::v3::config_source::ConfigSourceSpecifier;
 use envoy_types::pb::envoy::config::core::v3::{AggregatedConfigSource, ApiVersion, ConfigSource};
 use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
+use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
 use envoy_types::pb::google::protobuf;
 use prost::Message;
 use xds::resource::Resource;
@@ -60,6 +61,15 @@ pub(super) fn endpoints(name: &str) -> Arc<Resource> {
         ..Default::default()
     };
     decode(ResourceType::ClusterLoadAssignment, &message)
+}
+
+/// No routes for a listener.
+pub(super) fn routes(name: &str) -> Arc<Resource> {
+    let message = RouteConfiguration {
+        name: name.into(),
+        ..Default::default()
+    };
+    decode(ResourceType::RouteConfiguration, &message)
 }
 
 fn seconds(content: u8) -> protobuf::Duration {

@@ -4,6 +4,7 @@
 mod connect;
 mod server;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,6 +19,7 @@ use yaml_serde::Value;
 use self::server::Server;
 use super::failure::Failure;
 use super::target::Target;
+use crate::tls::{TlsError, Trust};
 
 /// From a request to the end of its answer. A server gives up after ten seconds.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
@@ -41,6 +43,33 @@ pub(super) struct Connection {
         help_heading = "Connection"
     )]
     server: Server,
+    /// Roots of the server's certificate: PEM. Without it those that this system trusts count (SSL_CERT_FILE names others).
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "SIGNALBOX_CA_FILE",
+        help_heading = "Connection"
+    )]
+    ca_file: Option<PathBuf>,
+    /// A certificate to show to a server that asks for one: PEM.
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "SIGNALBOX_CLIENT_CERT",
+        help_heading = "Connection"
+    )]
+    client_cert: Option<PathBuf>,
+    /// Its private key: PEM.
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "SIGNALBOX_CLIENT_KEY",
+        help_heading = "Connection"
+    )]
+    client_key: Option<PathBuf>,
     /// Who asks: a token of the control plane.
     #[arg(
         long,
@@ -66,6 +95,8 @@ pub(super) struct Connection {
 /// A client of one fleet.
 pub(super) struct Client {
     server: Server,
+    /// For TLS.
+    trust: Option<Trust>,
     authorization: Option<HeaderValue>,
     fleet: String,
 }
@@ -87,6 +118,7 @@ pub(super) struct Answer {
 impl Connection {
     /// The client of this connection.
     pub(super) fn client(self) -> Result<Client, Failure> {
+        let trust = self.trust()?;
         let authorization = self.token.filter(|token| !token.is_empty()).map(|token| {
             let value = HeaderValue::from_str(&format!("Bearer {token}"));
             let mut value = value.map_err(|_| {
@@ -97,8 +129,32 @@ impl Connection {
         });
         Ok(Client {
             server: self.server,
+            trust,
             authorization: authorization.transpose()?,
             fleet: self.fleet,
+        })
+    }
+
+    /// Whom to trust, if the server is asked by TLS.
+    fn trust(&self) -> Result<Option<Trust>, Failure> {
+        if !self.server.tls() {
+            return Ok(None);
+        }
+        let identity = match (&self.client_cert, &self.client_key) {
+            (Some(cert), Some(key)) => Some((cert.as_path(), key.as_path())),
+            (None, None) => None,
+            _ => {
+                let both = "--client-cert and --client-key are given together or not at all";
+                return Err(Failure::Local(both.to_owned()));
+            }
+        };
+        let trust = Trust::load(self.ca_file.as_deref(), identity);
+        trust.map(Some).map_err(|error| {
+            let hint = match error {
+                TlsError::NoRoots => "; name a file with --ca-file",
+                _ => "",
+            };
+            Failure::Local(format!("{}{hint}", told(&error)))
         })
     }
 }
@@ -182,14 +238,25 @@ impl Client {
     /// Sends a request and returns with the head of its answer.
     async fn begin(&self, request: Request) -> Result<http::Response<Incoming>, Failure> {
         let request = self.complete(request)?;
-        let stream = connect::connect(&self.server).await;
+        let stream = connect::connect(&self.server, self.trust.as_ref()).await;
         let stream = stream.map_err(|cause| self.unreachable(cause))?;
         let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
-        let (mut sender, connection) = handshake.map_err(|error| self.unreachable(told(&error)))?;
+        let (mut sender, connection) = handshake.map_err(|error| self.broken(&error))?;
         // Ends when the answer was read or dropped.
         tokio::spawn(connection);
         let response = sender.send_request(request).await;
-        response.map_err(|error| self.unreachable(told(&error)))
+        response.map_err(|error| self.broken(&error))
+    }
+
+    /// What came back is no answer. A port for TLS answers plain HTTP with a few bytes of its own.
+    fn broken(&self, error: &hyper::Error) -> Failure {
+        let no_http = error.is_parse() || error.is_incomplete_message();
+        let hint = if no_http && !self.server.tls() {
+            "; if it speaks TLS, its URL begins with https://"
+        } else {
+            ""
+        };
+        self.unreachable(format!("{}{hint}", told(error)))
     }
 
     /// The request as it goes out.
@@ -285,6 +352,11 @@ impl Answer {
     /// The body as it is.
     pub(super) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// The tag of what it holds, for a condition.
+    pub(super) fn etag(&self) -> Option<HeaderValue> {
+        self.headers.get(header::ETAG).cloned()
     }
 
     /// The newest revision of the fleet when the answer was made.

@@ -30,37 +30,43 @@ impl Delete {
         let mut lines = Vec::new();
         for chosen in chosen {
             for name in &chosen.names {
-                lines.push(self.delete(client, chosen.kind, name).await?);
+                lines.push(one(client, chosen.kind, name, self.message.as_deref()).await?);
             }
         }
         Ok(Report::lines(lines))
     }
+}
 
-    async fn delete(&self, client: &Client, kind: Kind, name: &str) -> Result<String, Failure> {
-        let mut target = kind.one(client, name);
-        match kind {
-            Kind::Listeners | Kind::Routes | Kind::Clusters => {
-                target = target.with_some("message", self.message.as_deref());
-            }
-            Kind::Endpoints | Kind::Fleets => {}
-            Kind::Nodes | Kind::Revisions => {
-                let never = format!(
-                    "{} are never deleted: they are what has happened",
-                    kind.plural()
-                );
-                return Err(Failure::Local(never));
-            }
+/// Deletes one thing, whatever state it is in; says what was done.
+pub(super) async fn one(
+    client: &Client,
+    kind: Kind,
+    name: &str,
+    message: Option<&str>,
+) -> Result<String, Failure> {
+    let mut target = kind.one(client, name);
+    match kind {
+        Kind::Listeners | Kind::Routes | Kind::Clusters => {
+            target = target.with_some("message", message);
         }
-        let any = HeaderValue::from_static("*");
-        let answer = client
-            .send(Request::delete(target).header(header::IF_MATCH, any))
-            .await?;
-        let id = format!("{}/{name}", kind.plural());
-        Ok(match answer.revision() {
-            Some(revision) if kind != Kind::Endpoints => {
-                format!("deleted {id}, revision {revision}")
-            }
-            _ => format!("deleted {id}"),
-        })
+        Kind::Endpoints | Kind::Fleets => {}
+        Kind::Nodes | Kind::Revisions => {
+            let never = format!(
+                "{} are never deleted: they are what has happened",
+                kind.plural()
+            );
+            return Err(Failure::Local(never));
+        }
     }
+    let any = HeaderValue::from_static("*");
+    let answer = client
+        .send(Request::delete(target).header(header::IF_MATCH, any))
+        .await?;
+    let id = format!("{}/{name}", kind.plural());
+    Ok(match answer.revision() {
+        Some(revision) if kind != Kind::Endpoints => {
+            format!("deleted {id}, revision {revision}")
+        }
+        _ => format!("deleted {id}"),
+    })
 }

@@ -1,11 +1,14 @@
 //! `events`: what happens to fleets, as it happens. In: server-sent events (WHATWG HTML, section 9.2). Out: a line for
-//! each, until somebody ends it.
+//! each, until somebody ends it: a stream that breaks is opened again where it broke (`Last-Event-ID`).
 
+use std::collections::HashMap;
 use std::io;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use http::{HeaderName, HeaderValue};
 use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
 use yaml_serde::Value;
 
 use super::client::{Client, Request};
@@ -13,6 +16,19 @@ use super::failure::Failure;
 use super::kind::text;
 use super::output::{Report, printable};
 use super::target::Target;
+
+/// A server says that it lives every ten seconds.
+const SILENCE_MAX: Duration = Duration::from_secs(30);
+/// Longest event that is read.
+const EVENT_MAX: usize = 1024 * 1024;
+/// Between two tries to open a stream again; twice as long after each.
+const PAUSE_MIN: Duration = Duration::from_millis(250);
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+/// The kinds of events that are treated apart.
+const COMMITTED: &str = "revision-committed";
+const LOST: &str = "lost";
 
 /// The arguments of `events`.
 #[derive(Args)]
@@ -37,35 +53,95 @@ pub(super) enum Line {
     Json,
 }
 
-/// A server says that it lives every ten seconds.
-const SILENCE_MAX: Duration = Duration::from_secs(30);
-/// Longest event that is read.
-const EVENT_MAX: usize = 1024 * 1024;
+/// How a stream ended.
+enum Ended {
+    /// Nobody reads what is written.
+    Unread,
+    /// The server, or something on the way.
+    Broken(Failure),
+}
+
+/// What was told so far: where the next stream begins, and what it need not tell again.
+#[derive(Debug, Default)]
+struct Told {
+    last_id: Option<String>,
+    /// The newest revision of each fleet.
+    revisions: HashMap<String, u64>,
+}
+
+/// An event as it stands in a stream.
+#[derive(Debug, Default, PartialEq)]
+struct Received {
+    id: Option<String>,
+    kind: String,
+    event: Value,
+}
 
 impl Events {
     pub(super) async fn run(self, client: &Client) -> Result<Report, Failure> {
-        let fleet = Some(client.fleet()).filter(|_| self.follow && !self.all_fleets);
-        let target = Target::new(["events"]).with_some("fleet", fleet);
-        let mut body = client.open(Request::get(target)).await?;
-        let mut received = Vec::new();
+        let mut told = Told::default();
+        let mut body = self.open(client, &told).await?;
         loop {
-            let frame = tokio::time::timeout(SILENCE_MAX, body.frame()).await;
-            let frame =
-                frame.map_err(|_| client.unreachable(format!("nothing for {SILENCE_MAX:?}")))?;
-            let Some(frame) = frame else {
-                return Err(client.unreachable("it has ended the stream".to_owned()));
+            match self.read(client, body, &mut told).await? {
+                Ended::Unread => return Ok(Report::new("")),
+                Ended::Broken(failure) => {
+                    super::remark(&format!("{failure}; trying again"));
+                    body = self.again(client, &told).await?;
+                }
+            }
+        }
+    }
+
+    async fn open(&self, client: &Client, told: &Told) -> Result<Incoming, Failure> {
+        let fleet = Some(client.fleet()).filter(|_| self.follow && !self.all_fleets);
+        let mut request = Request::get(Target::new(["events"]).with_some("fleet", fleet));
+        let id = told.last_id.as_deref().map(HeaderValue::from_str);
+        if let Some(Ok(id)) = id {
+            request = request.header(LAST_EVENT_ID, id);
+        }
+        client.open(request).await
+    }
+
+    /// Tries until there is a stream, or somebody has decided that there is none.
+    async fn again(&self, client: &Client, told: &Told) -> Result<Incoming, Failure> {
+        let mut pause = PAUSE_MIN;
+        loop {
+            tokio::time::sleep(pause).await;
+            match self.open(client, told).await {
+                Err(failure) if failure.is_passing() => pause = (2 * pause).min(PAUSE_MAX),
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Writes what comes, until nothing more does.
+    async fn read(
+        &self,
+        client: &Client,
+        mut body: Incoming,
+        told: &mut Told,
+    ) -> Result<Ended, Failure> {
+        let mut received = Vec::new();
+        let broken = |cause: String| Ok(Ended::Broken(client.unreachable(cause)));
+        loop {
+            let frame = match tokio::time::timeout(SILENCE_MAX, body.frame()).await {
+                Err(_) => return broken(format!("nothing for {SILENCE_MAX:?}")),
+                Ok(None) => return broken("it has ended the stream".to_owned()),
+                Ok(Some(Err(error))) => return broken(error.to_string()),
+                Ok(Some(Ok(frame))) => frame,
             };
-            let frame = frame.map_err(|error| client.unreachable(error.to_string()))?;
             received.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
             if received.len() > EVENT_MAX {
-                return Err(client.unreachable("it sends an event without end".to_owned()));
+                return broken("it sends an event without end".to_owned());
             }
             for event in take_events(&mut received) {
-                match super::write(&self.output.line(&event)) {
+                if !told.is_new(&event) {
+                    continue;
+                }
+                match super::write(&self.output.line(&event.event)) {
                     Ok(()) => {}
-                    // Whoever read has enough.
                     Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
-                        return Ok(Report::new(""));
+                        return Ok(Ended::Unread);
                     }
                     Err(error) => {
                         return Err(Failure::Local(format!("cannot write to stdout: {error}")));
@@ -73,6 +149,27 @@ impl Events {
                 }
             }
         }
+    }
+}
+
+impl Told {
+    /// Takes an event in; whether it was not told before. Revisions may come twice, and each has a higher number than the
+    /// one before it.
+    fn is_new(&mut self, received: &Received) -> bool {
+        if let Some(id) = &received.id {
+            self.last_id = Some(id.clone());
+        }
+        let revision = received.event.get("revision").and_then(Value::as_u64);
+        let (Some(revision), COMMITTED) = (revision, received.kind.as_str()) else {
+            return true;
+        };
+        let last = self
+            .revisions
+            .entry(text(&received.event, "fleet"))
+            .or_default();
+        let is_new = revision > *last;
+        *last = revision.max(*last);
+        is_new
     }
 }
 
@@ -103,18 +200,40 @@ impl Line {
 }
 
 /// Takes whole events out of what was received: those whose data can be read. Comments keep the stream alive only.
-fn take_events(received: &mut Vec<u8>) -> Vec<Value> {
+fn take_events(received: &mut Vec<u8>) -> Vec<Received> {
     let mut events = Vec::new();
     while let Some(end) = received.windows(2).position(|pair| pair == b"\n\n") {
         let block: Vec<u8> = received.drain(..end + 2).collect();
-        let block = String::from_utf8_lossy(&block);
-        let data: Vec<_> = block
-            .lines()
-            .filter_map(|line| line.strip_prefix("data:"))
-            .collect();
-        events.extend(serde_json::from_str(&data.join("\n")).ok());
+        events.extend(event(&String::from_utf8_lossy(&block)));
     }
     events
+}
+
+fn event(block: &str) -> Option<Received> {
+    let (mut received, mut data) = (Received::default(), Vec::new());
+    for line in block.lines() {
+        let (field, value) = line.split_once(':').unwrap_or((line, ""));
+        let value = value.strip_prefix(' ').unwrap_or(value);
+        match field {
+            "id" => received.id = Some(value.to_owned()),
+            "event" => value.clone_into(&mut received.kind),
+            "data" => data.push(value),
+            _ => {}
+        }
+    }
+    received.event = serde_json::from_str(&data.join("\n")).ok()?;
+    // It says a number alone.
+    if received.kind == LOST {
+        let detail = format!("{} events were missed", text_of(&received.event));
+        let fields = [("kind", LOST.to_owned()), ("detail", detail)];
+        let fields = fields.map(|(field, value)| (Value::from(field), Value::from(value)));
+        received.event = Value::Mapping(fields.into_iter().collect());
+    }
+    Some(received)
+}
+
+fn text_of(value: &Value) -> String {
+    serde_json::to_string(value).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -130,10 +249,40 @@ mod tests {
             lines.extend(
                 take_events(&mut received)
                     .iter()
-                    .map(|event| Line::Text.line(event)),
+                    .map(|event| Line::Text.line(&event.event)),
             );
         }
         assert_eq!(lines, ["T  f  node-refused  a\\u{7}  revision 3  no\n"]);
         assert_eq!(received, b"event");
+    }
+
+    #[test]
+    fn a_revision_is_told_once_and_what_was_missed_is_said() {
+        let mut told = Told::default();
+        let mut is_new = |id: &str, kind: &str, data: &str| {
+            let block = format!("event: {kind}\n{id}data: {data}\n\n");
+            told.is_new(&event(&block).unwrap())
+        };
+        let committed = r#"{"fleet": "a", "revision": 3}"#;
+        assert!(is_new("id: 7\n", COMMITTED, committed));
+        assert!(!is_new("id: 7\n", COMMITTED, committed));
+        assert!(is_new("", "node-acknowledged", committed));
+        assert!(is_new("", "node-acknowledged", committed));
+        assert!(is_new(
+            "id: 8\n",
+            COMMITTED,
+            r#"{"fleet": "b", "revision": 1}"#
+        ));
+        assert!(is_new(
+            "id: 9\n",
+            COMMITTED,
+            r#"{"fleet": "a", "revision": 4}"#
+        ));
+        assert_eq!(told.last_id.as_deref(), Some("9"));
+        let lost = event("event: lost\ndata: 12\n").unwrap();
+        assert_eq!(
+            Line::Text.line(&lost.event),
+            "lost  12 events were missed\n"
+        );
     }
 }

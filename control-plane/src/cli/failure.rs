@@ -137,6 +137,15 @@ impl Failure {
         }
     }
 
+    /// Whether the same may succeed later: nobody has decided against it.
+    pub(super) fn is_passing(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } => true,
+            Self::Answer { status, .. } => status.is_server_error(),
+            Self::Invalid(..) | Self::Local(_) => false,
+        }
+    }
+
     /// Whether what was asked for is not there.
     pub(super) fn is_not_found(&self) -> bool {
         matches!(self, Self::Answer { status, .. } if *status == StatusCode::NOT_FOUND)

@@ -80,21 +80,31 @@ impl Found {
     }
 }
 
+/// Reads things of one kind by their names.
+pub(super) async fn read_named(
+    client: &Client,
+    kind: Kind,
+    names: &[String],
+) -> Result<Found, Failure> {
+    let mut items = Vec::new();
+    for name in names {
+        items.push(one(client, kind, name).await?);
+    }
+    Ok(Found {
+        kind,
+        items,
+        one: names.len() == 1,
+    })
+}
+
 /// Reads what was chosen.
 pub(super) async fn read(client: &Client, chosen: &[Chosen]) -> Result<Vec<Found>, Failure> {
     let mut found = Vec::new();
     for Chosen { kind, names } in chosen {
-        let mut items = Vec::new();
-        for name in names {
-            items.push(one(client, *kind, name).await?);
-        }
-        if names.is_empty() {
-            items = client.list(&kind.all(client)).await?;
-        }
-        found.push(Found {
-            kind: *kind,
-            items,
-            one: chosen.len() == 1 && names.len() == 1,
+        found.push(if names.is_empty() {
+            Found::all(*kind, client.list(&kind.all(client)).await?)
+        } else {
+            read_named(client, *kind, names).await?
         });
     }
     Ok(found)

@@ -50,6 +50,11 @@ struct File {
 const LOCATE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 impl Files {
+    /// One alone.
+    pub(super) fn one(file: PathBuf) -> Self {
+        Self { file: vec![file] }
+    }
+
     /// Reads them.
     pub(super) fn read(&self) -> Result<Source, Failure> {
         let mut source = Source::default();

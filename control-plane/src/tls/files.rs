@@ -1,16 +1,17 @@
 //! Certificates in files. They are read at start, where a fault ends the program, and again whenever they change, where a
 //! fault leaves those that were read before: renewing a certificate needs no restart.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
-use tokio_rustls::rustls::pki_types::pem::PemObject as _;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
-use tokio_rustls::rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{self, RootCertStore, ServerConfig};
 use tokio_util::sync::CancellationToken;
+
+use super::pem::{TlsError, certificates, key};
 
 /// How often the files are looked at. Renewal is a matter of days; whoever tests it waits this long.
 const LOOK: Duration = Duration::from_secs(2);
@@ -35,36 +36,19 @@ pub enum Protocol {
     Http2,
 }
 
-/// Why files cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum TlsError {
-    /// One cannot be read, or holds something else.
-    #[error("cannot read {path}")]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: pem::Error,
-    },
-    /// One holds no certificate.
-    #[error("{0} holds no certificate")]
-    Empty(PathBuf),
-    /// The certificate and the key are of no use together.
-    #[error("the certificate and its key cannot be used")]
-    Pair(#[source] rustls::Error),
-    /// The roots are of no use.
-    #[error("the roots of clients' certificates cannot be used")]
-    Roots(#[source] VerifierBuilderError),
-}
-
 /// The certificates of a port, as they are now.
 #[derive(Debug)]
 pub struct Tls {
     files: TlsFiles,
     protocol: Protocol,
+    /// The files as they were before they were read first: what changes meanwhile is read again.
+    first: Vec<Option<Stamp>>,
     current: Mutex<Arc<ServerConfig>>,
 }
+
+/// When a file was written, how long it is, and which one it is: a file that takes another's place may be as old and as
+/// long.
+type Stamp = (SystemTime, u64, u64);
 
 impl Tls {
     /// Reads the files.
@@ -72,10 +56,12 @@ impl Tls {
     /// # Errors
     /// They cannot be used.
     pub fn load(files: TlsFiles, protocol: Protocol) -> Result<Arc<Self>, TlsError> {
+        let first = stamps(&files);
         let current = Mutex::new(read(&files, protocol)?);
         Ok(Arc::new(Self {
             files,
             protocol,
+            first,
             current,
         }))
     }
@@ -88,13 +74,13 @@ impl Tls {
 
     /// Reads the files again whenever one of them has changed, until it is cancelled.
     pub async fn follow(self: Arc<Self>, shutdown: CancellationToken) {
-        let mut seen = self.stamps();
+        let mut seen = self.first.clone();
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 () = tokio::time::sleep(LOOK) => {}
             }
-            let stamps = self.stamps();
+            let stamps = stamps(&self.files);
             if stamps == seen {
                 continue;
             }
@@ -115,16 +101,15 @@ impl Tls {
             }
         }
     }
+}
 
-    /// When each file was last written, and how long it is.
-    fn stamps(&self) -> Vec<Option<(SystemTime, u64)>> {
-        let files = [&self.files.cert, &self.files.key].into_iter();
-        let stamp = |path: &PathBuf| {
-            let metadata = std::fs::metadata(path).ok()?;
-            Some((metadata.modified().ok()?, metadata.len()))
-        };
-        files.chain(&self.files.client_ca).map(stamp).collect()
-    }
+fn stamps(files: &TlsFiles) -> Vec<Option<Stamp>> {
+    let stamp = |path: &PathBuf| {
+        let metadata = std::fs::metadata(path).ok()?;
+        Some((metadata.modified().ok()?, metadata.len(), metadata.ino()))
+    };
+    let pair = [&files.cert, &files.key].into_iter();
+    pair.chain(&files.client_ca).map(stamp).collect()
 }
 
 fn read(files: &TlsFiles, protocol: Protocol) -> Result<Arc<ServerConfig>, TlsError> {
@@ -137,12 +122,8 @@ fn read(files: &TlsFiles, protocol: Protocol) -> Result<Arc<ServerConfig>, TlsEr
         None => builder.with_no_client_auth(),
         Some(path) => builder.with_client_cert_verifier(verifier(path, provider)?),
     };
-    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|source| TlsError::File {
-        path: files.key.clone(),
-        source,
-    })?;
     let mut config = builder
-        .with_single_cert(certificates(&files.cert)?, key)
+        .with_single_cert(certificates(&files.cert)?, key(&files.key)?)
         .map_err(TlsError::Pair)?;
     config.alpn_protocols = match protocol {
         Protocol::Http1 => vec![b"http/1.1".to_vec()],
@@ -162,17 +143,4 @@ fn verifier(
     WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
         .build()
         .map_err(TlsError::Roots)
-}
-
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let broken = |source| TlsError::File {
-        path: path.to_owned(),
-        source,
-    };
-    let read = CertificateDer::pem_file_iter(path).map_err(broken)?;
-    let certificates: Vec<_> = read.collect::<Result<_, _>>().map_err(broken)?;
-    if certificates.is_empty() {
-        return Err(TlsError::Empty(path.to_owned()));
-    }
-    Ok(certificates)
 }

@@ -9,6 +9,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
 
+use super::peer::Peer;
+
 /// A connection on which everything is said that comes before the first request.
 #[derive(Debug)]
 pub enum Connection {
@@ -77,8 +79,13 @@ impl AsyncWrite for Connection {
 }
 
 impl Connected for Connection {
-    type ConnectInfo = ();
+    type ConnectInfo = Peer;
 
-    /// What a client must show was asked of it in the handshake; nothing more is looked at later.
-    fn connect_info(&self) {}
+    /// Goes with every request of the connection.
+    fn connect_info(&self) -> Peer {
+        match self {
+            Self::Plain(_) => Peer::default(),
+            Self::Tls(stream) => Peer::of(stream),
+        }
+    }
 }

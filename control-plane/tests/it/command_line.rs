@@ -1,6 +1,10 @@
 //! The command line: the real binary against a real control plane. What it prints, with which exit code it ends.
 
+mod events;
+mod fleets;
 mod reading;
+mod tls;
+mod tokens;
 mod writing;
 
 use std::io::Write as _;
@@ -80,11 +84,24 @@ impl Done {
 }
 
 fn run(server: &str, arguments: &[&str], stdin: &str) -> Done {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_signalbox"))
+    done(command(server, arguments), stdin)
+}
+
+/// A command that knows nothing of whoever runs the tests.
+fn command(server: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_signalbox"));
+    command
         .args(arguments)
         .env("SIGNALBOX_SERVER", server)
         .env_remove("SIGNALBOX_TOKEN")
         .env_remove("SIGNALBOX_FLEET")
+        .env_remove("SIGNALBOX_CA_FILE")
+        .env_remove("SSL_CERT_FILE");
+    command
+}
+
+fn done(mut command: Command, stdin: &str) -> Done {
+    let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -79,6 +79,7 @@ impl Rig {
             tls_cert: None,
             tls_key: None,
             xds_client_ca: None,
+            xds_cert_any_fleet: false,
             plaintext: false,
             log_format: LogFormat::Text,
         };

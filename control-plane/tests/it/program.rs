@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 
 pub(crate) struct Program {
     child: Child,
@@ -11,11 +11,21 @@ pub(crate) struct Program {
 
 impl Program {
     pub(crate) fn start(folder: &Path) -> Self {
-        let mut child = command(folder, &[])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+        let mut command = command(folder, &[]);
+        Self::of(command.stderr(Stdio::null()).spawn().unwrap())
+    }
+
+    /// With more options, and with what it logs.
+    pub(crate) fn start_with(folder: &Path, more: &[&str]) -> (Self, ChildStderr) {
+        let mut child = command(folder, more)
+            .stderr(Stdio::piped())
             .spawn()
             .unwrap();
+        let log = child.stderr.take().unwrap();
+        (Self::of(child), log)
+    }
+
+    fn of(mut child: Child) -> Self {
         let mut ready = String::new();
         BufReader::new(child.stdout.take().unwrap())
             .read_line(&mut ready)
@@ -64,7 +74,7 @@ fn command(folder: &Path, more: &[&str]) -> Command {
         ])
         .arg(folder)
         .args(more);
-    command.env_remove("RUST_LOG");
+    command.stdout(Stdio::piped()).env_remove("RUST_LOG");
     command
 }
 

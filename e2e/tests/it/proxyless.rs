@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use e2e::client::Request;
-use e2e::grpc::GrpcClient;
+use e2e::grpc::{GrpcClient, Language};
 use e2e::programs::ControlPlane;
 use e2e::upstream::Upstream;
 use serde_json::json;
@@ -36,7 +36,16 @@ routes:
 }
 
 #[tokio::test]
-async fn a_grpc_program_without_a_proxy_follows_routes_weights_and_endpoints() -> Result<()> {
+async fn grpc_for_python_without_a_proxy_follows_routes_weights_and_endpoints() -> Result<()> {
+    follows(Language::Python).await
+}
+
+#[tokio::test]
+async fn grpc_for_javascript_without_a_proxy_follows_routes_weights_and_endpoints() -> Result<()> {
+    follows(Language::JavaScript).await
+}
+
+async fn follows(language: Language) -> Result<()> {
     let [first, second] = [
         Upstream::start("first").await?,
         Upstream::start("second").await?,
@@ -47,7 +56,14 @@ async fn a_grpc_program_without_a_proxy_follows_routes_weights_and_endpoints() -
         .apply(&config("cluster: first", &upstreams))
         .await?;
     let targets = [GET, PUT, OLD].map(|path| (HOST.to_owned(), path.to_owned()));
-    let client = GrpcClient::start(control_plane.xds(), "default", "program", &targets, PAUSE)?;
+    let client = GrpcClient::start(
+        language,
+        control_plane.xds(),
+        "default",
+        "program",
+        &targets,
+        PAUSE,
+    )?;
     let answered =
         |name: &'static str| move |outcome: &Result<String, String>| outcome.as_deref() == Ok(name);
     client

@@ -2,10 +2,11 @@ use envoy_types::pb::google::rpc::Status;
 
 use super::*;
 use crate::ads::order::REMOVAL_PATIENCE;
-use crate::ads::testing::{cluster, eds_cluster, endpoints, served};
+use crate::ads::testing::{cluster, eds_cluster, endpoints, routes, served};
 
 const CDS: ResourceType = ResourceType::Cluster;
 const EDS: ResourceType = ResourceType::ClusterLoadAssignment;
+const RDS: ResourceType = ResourceType::RouteConfiguration;
 
 fn subscribe(names: &[&str]) -> DeltaDiscoveryRequest {
     DeltaDiscoveryRequest {
@@ -51,6 +52,40 @@ fn endpoints_do_not_wait_for_the_acknowledgement_of_clusters() {
     state.request(CDS, &subscribe(&[]));
     assert_eq!(types(&mut state, now), [CDS, EDS]);
     assert!(!state.is_settled());
+}
+
+#[test]
+fn routes_wait_for_the_acknowledgement_of_clusters_or_a_while() {
+    let now = Instant::now();
+    let fresh = |removals| {
+        let target = served([eds_cluster("a", 1), endpoints("a"), routes("r")]);
+        let mut state = DeltaState::new(target, removals, now);
+        state.request(RDS, &subscribe(&["r"]));
+        state.request(CDS, &subscribe(&[]));
+        state
+    };
+    let mut acknowledged = fresh(Removals::AfterAcknowledgement);
+    let clusters = acknowledged.next_response(now).unwrap();
+    // Envoy asks for the endpoints of a cluster that warms, and acknowledges it when they have come.
+    acknowledged.request(EDS, &subscribe(&["a"]));
+    assert_eq!(types(&mut acknowledged, now), [EDS]);
+    acknowledged.request(CDS, &ack(&clusters));
+    assert_eq!(acknowledged.removals_due(), None);
+    assert_eq!(types(&mut acknowledged, now), [RDS]);
+
+    let mut late = fresh(Removals::AfterAcknowledgement);
+    assert_eq!(types(&mut late, now), [CDS]);
+    let due = late.removals_due().unwrap();
+    assert_eq!(types(&mut late, due), [RDS]);
+    assert_eq!(late.removals_due(), None);
+
+    let mut refused = fresh(Removals::AfterAcknowledgement);
+    let clusters = refused.next_response(now).unwrap();
+    refused.request(CDS, &nack(&clusters, "a: no"));
+    assert_eq!(types(&mut refused, now), [RDS]);
+
+    // Our own proxy uses nothing of a revision before it has all of it.
+    assert_eq!(types(&mut fresh(Removals::AtOnce), now), [CDS, RDS]);
 }
 
 #[test]

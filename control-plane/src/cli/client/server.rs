@@ -8,6 +8,7 @@ use http::Uri;
 /// Where a control plane is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::cli) struct Server {
+    tls: bool,
     host: String,
     port: u16,
     authority: String,
@@ -15,6 +16,11 @@ pub(in crate::cli) struct Server {
 }
 
 impl Server {
+    /// Whether TLS is spoken with it.
+    pub(super) fn tls(&self) -> bool {
+        self.tls
+    }
+
     /// The host to connect to: a name, or an address without brackets.
     pub(super) fn host(&self) -> &str {
         &self.host
@@ -40,10 +46,12 @@ impl FromStr for Server {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let example = "a server is a URL such as http://127.0.0.1:8080";
+        let example = "a server is a URL such as http://127.0.0.1:8080 or https://box.example";
         let uri: Uri = text.parse().map_err(|_| example.to_owned())?;
-        let (Some("http"), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
-            return Err(example.to_owned());
+        let (tls, authority) = match (uri.scheme_str(), uri.authority()) {
+            (Some("http"), Some(authority)) => (false, authority),
+            (Some("https"), Some(authority)) => (true, authority),
+            _ => return Err(example.to_owned()),
         };
         if authority.as_str().contains('@') || uri.query().is_some() {
             return Err(format!("{example}; credentials are given with --token"));
@@ -53,8 +61,9 @@ impl FromStr for Server {
             .strip_prefix('[')
             .and_then(|host| host.strip_suffix(']'));
         Ok(Self {
+            tls,
             host: bare.unwrap_or(host).to_owned(),
-            port: authority.port_u16().unwrap_or(80),
+            port: authority.port_u16().unwrap_or(if tls { 443 } else { 80 }),
             authority: authority.to_string(),
             prefix: uri.path().trim_end_matches('/').to_owned(),
         })
@@ -63,7 +72,8 @@ impl FromStr for Server {
 
 impl fmt::Display for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}{}", self.authority, self.prefix)
+        let scheme = if self.tls { "https" } else { "http" };
+        write!(f, "{scheme}://{}{}", self.authority, self.prefix)
     }
 }
 
@@ -85,6 +95,9 @@ mod tests {
             (server.host(), server.port(), server.prefix()),
             ("box.example", 80, "")
         );
+        let server: Server = "https://box.example/a".parse().unwrap();
+        assert_eq!((server.tls(), server.port()), (true, 443));
+        assert_eq!(server.to_string(), "https://box.example/a");
     }
 
     #[test]

@@ -1,8 +1,5 @@
 //! Commands that read.
 
-use std::io::{BufRead as _, BufReader};
-use std::process::{Command, Stdio};
-
 use super::Bench;
 
 #[test]
@@ -121,39 +118,4 @@ fn explain_tells_the_route_and_why_no_other() {
         .expect(0)
         .out;
     assert!(none.contains("404"), "{none}");
-}
-
-#[test]
-fn events_are_told_as_they_happen() {
-    let bench = Bench::with_shop();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_signalbox"))
-        .args(["events", "--follow", "-o", "json", "--server"])
-        .arg(format!("http://{}", bench.server.admin()))
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let (told, lines) = std::sync::mpsc::channel();
-    let stdout = child.stdout.take().unwrap();
-    std::thread::spawn(move || {
-        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-            told.send(line).ok();
-        }
-    });
-    // When the stream has begun is not told, so something is changed until it is.
-    let mut first = None;
-    for n in 0..60 {
-        let cluster = format!("clusters: [{{name: c{n}, discovery: api}}]");
-        bench.run_with(&["apply", "-f", "-"], &cluster).expect(0);
-        first = lines.recv_timeout(std::time::Duration::from_secs(1)).ok();
-        if first.is_some() {
-            break;
-        }
-    }
-    child.kill().unwrap();
-    child.wait().unwrap();
-    let event: serde_json::Value = serde_json::from_str(&first.unwrap()).unwrap();
-    assert_eq!(
-        (&event["kind"], &event["fleet"]),
-        (&"revision-committed".into(), &"default".into())
-    );
 }

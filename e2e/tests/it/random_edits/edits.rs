@@ -8,15 +8,21 @@ use std::fmt::Write as _;
 
 use fastrand::Rng;
 
-pub(crate) const HOSTS: [&str; 2] = ["one.example", "two.example"];
+const HOSTS: [&str; 2] = ["one.example", "two.example"];
+/// A host that routes of the first one may name as well.
+const ALSO: &str = "three.example";
+/// A listener that stays, and one that comes and goes.
+pub(crate) const LISTENERS: [&str; 2] = ["web", "extra"];
 const SERVICES: usize = 4;
 const UPSTREAMS: usize = 4;
 const CLUSTERS_MAX: usize = 6;
 const ROUTES_MIN: usize = 4;
 
-/// Something that is asked: a host and a path.
+/// Something that is asked: a host and a path, at a listener.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Probe {
+    /// Which of [`LISTENERS`].
+    pub(crate) listener: usize,
     pub(crate) host: String,
     pub(crate) path: String,
 }
@@ -32,19 +38,25 @@ pub(crate) enum Answer {
     Nothing,
     /// No answer for a program without a proxy.
     Unavailable,
+    /// Nobody listens.
+    Closed,
 }
 
 /// A valid config.
 #[derive(Clone, Debug)]
 pub(crate) struct Model {
     clusters: BTreeMap<String, Cluster>,
-    routes: BTreeMap<(usize, Place), Target>,
+    routes: BTreeMap<(usize, Place), Route>,
     trusted_hops: u32,
+    /// Whether the second listener is there.
+    extra: bool,
     created: usize,
 }
 
 #[derive(Clone, Debug)]
 struct Cluster {
+    /// Its endpoints come by the fast lane. This stays as it is.
+    api: bool,
     upstreams: BTreeSet<usize>,
     balancing: &'static str,
     zone: bool,
@@ -61,24 +73,36 @@ enum Place {
 }
 
 #[derive(Clone, Debug)]
+struct Route {
+    target: Target,
+    /// Whether it names the host that routes of the first may name as well.
+    also: bool,
+}
+
+#[derive(Clone, Debug)]
 enum Target {
     Clusters(BTreeMap<String, u32>),
     Respond,
 }
 
-/// Everything that is asked, whether there is a route for it or not.
+/// Everything that is asked, whether there is a route for it or not: all of it at the first listener, a part at the second.
 pub(crate) fn probes() -> Vec<Probe> {
     let paths = (0..SERVICES)
         .flat_map(|service| ["get", "put"].map(|method| format!("/service{service}/{method}")));
     let paths: Vec<_> = paths.collect();
-    let of_host = |host: &str| {
+    let of_host = |listener: usize, host: &str| {
         let probe = |path: &String| Probe {
+            listener,
             host: host.to_owned(),
             path: path.clone(),
         };
         paths.iter().map(probe).collect::<Vec<_>>()
     };
-    HOSTS.iter().flat_map(|host| of_host(host)).collect()
+    let hosts = [(0, HOSTS[0]), (0, HOSTS[1]), (0, ALSO), (1, HOSTS[0])];
+    hosts
+        .into_iter()
+        .flat_map(|(listener, host)| of_host(listener, host))
+        .collect()
 }
 
 impl Model {
@@ -87,6 +111,7 @@ impl Model {
             clusters: BTreeMap::new(),
             routes: BTreeMap::new(),
             trusted_hops: 0,
+            extra: false,
             created: 0,
         };
         for _ in 0..3 {
@@ -95,15 +120,22 @@ impl Model {
         for host in 0..HOSTS.len() {
             for service in 0..SERVICES {
                 let target = model.forward(rng);
-                model.routes.insert((host, Place::Service(service)), target);
+                model.put(rng, (host, Place::Service(service)), target);
             }
         }
+        model.keep_hosts(rng);
         model
     }
 
     /// The next config, and what was done.
     pub(crate) fn edit(&mut self, rng: &mut Rng) -> &'static str {
-        match rng.u8(0..11) {
+        let what = self.edit_at_random(rng);
+        self.keep_hosts(rng);
+        what
+    }
+
+    fn edit_at_random(&mut self, rng: &mut Rng) -> &'static str {
+        match rng.u8(0..16) {
             0 | 1 => self.put_route(rng),
             2 => self.put_method(rng),
             3 => self.delete_route(rng),
@@ -112,6 +144,16 @@ impl Model {
             7 => self.add_cluster(rng),
             8 => self.delete_cluster(rng),
             9 => self.replace_cluster(rng),
+            10 | 11 => self.change_hosts(rng),
+            12 | 13 => self.move_endpoints(rng),
+            14 => {
+                self.extra = !self.extra;
+                if self.extra {
+                    "add a listener"
+                } else {
+                    "remove a listener"
+                }
+            }
             _ => {
                 self.trusted_hops = 1 - self.trusted_hops;
                 "change the listener"
@@ -121,22 +163,25 @@ impl Model {
 
     /// What a probe is answered with.
     pub(crate) fn answer(&self, probe: &Probe) -> Answer {
-        let Some(host) = HOSTS.iter().position(|host| *host == probe.host) else {
+        if probe.listener > 0 && !self.extra {
+            return Answer::Closed;
+        }
+        let also = probe.host == ALSO;
+        let Some(host) = HOSTS.iter().position(|host| *host == probe.host || also) else {
             return Answer::Nothing;
         };
+        let at = |place| {
+            let route = self.routes.get(&(host, place));
+            route.filter(|route| route.also || !also)
+        };
         let find = |service| {
-            let exact = (host, Place::Method(service));
-            let exact = probe
-                .path
-                .ends_with("/get")
-                .then(|| self.routes.get(&exact));
-            exact
-                .flatten()
-                .or_else(|| self.routes.get(&(host, Place::Service(service))))
+            let is_get = probe.path.ends_with("/get");
+            let exact = is_get.then(|| at(Place::Method(service)));
+            exact.flatten().or_else(|| at(Place::Service(service)))
         };
         let service =
             (0..SERVICES).find(|service| probe.path.starts_with(&format!("/service{service}/")));
-        match service.and_then(find) {
+        match service.and_then(find).map(|route| &route.target) {
             None => Answer::Nothing,
             Some(Target::Respond) => Answer::Local,
             Some(Target::Clusters(weights)) => Answer::From(
@@ -158,17 +203,34 @@ impl Model {
         }
     }
 
+    /// What is put by the fast lane: the endpoints of each cluster that has them from there, by its name.
+    pub(crate) fn fast_lane(&self, upstream_ports: &[u16]) -> BTreeMap<String, String> {
+        let clusters = self.clusters.iter().filter(|(_, cluster)| cluster.api);
+        clusters
+            .map(|(name, cluster)| {
+                let endpoints = cluster.endpoints(upstream_ports);
+                (name.clone(), format!("endpoints: [{endpoints}]"))
+            })
+            .collect()
+    }
+
     /// The document.
-    pub(crate) fn yaml(&self, port: u16, upstream_ports: &[u16]) -> String {
-        let mut yaml = format!(
-            "listeners: [{{name: web, address: 0.0.0.0, port: {port}, trusted_hops: {}}}]\nclusters:\n",
-            self.trusted_hops
-        );
+    pub(crate) fn yaml(&self, ports: [u16; 2], upstream_ports: &[u16]) -> String {
+        let mut yaml = "listeners:\n".to_owned();
+        let there = if self.extra { 2 } else { 1 };
+        for (name, port) in LISTENERS.iter().zip(ports).take(there) {
+            let hops = self.trusted_hops;
+            let _ = writeln!(
+                yaml,
+                "  - {{name: {name}, address: 0.0.0.0, port: {port}, trusted_hops: {hops}}}"
+            );
+        }
+        yaml.push_str("clusters:\n");
         for (name, cluster) in &self.clusters {
             let _ = writeln!(yaml, "  - {}", cluster.yaml(name, upstream_ports));
         }
         yaml.push_str("routes:\n");
-        for ((host, place), target) in &self.routes {
+        for ((host, place), route) in &self.routes {
             let (name, path) = match place {
                 Place::Method(service) => (
                     format!("method{service}"),
@@ -179,11 +241,16 @@ impl Model {
                     format!("prefix: /service{service}"),
                 ),
             };
+            let also = if route.also {
+                format!(", {ALSO}")
+            } else {
+                String::new()
+            };
             let _ = writeln!(
                 yaml,
-                "  - {{name: h{host}-{name}, hosts: [{}], match: {{path: {{{path}}}}}, {}}}",
+                "  - {{name: h{host}-{name}, hosts: [{}{also}], match: {{path: {{{path}}}}}, {}}}",
                 HOSTS[*host],
-                target.yaml()
+                route.target.yaml()
             );
         }
         yaml
@@ -203,11 +270,70 @@ impl Model {
         (rng.usize(0..HOSTS.len()), place(rng.usize(0..SERVICES)))
     }
 
+    /// Of two hosts, so that there is one route for each path of the one they share.
+    fn put(&mut self, rng: &mut Rng, at: (usize, Place), target: Target) {
+        let also = at.0 == 0 && rng.bool();
+        self.routes.insert(at, Route { target, also });
+    }
+
+    /// Every host keeps a route that forwards. A host without one has no Listener for gRPC, and grpc-js-xds 1.14.1 never
+    /// uses a Listener again that goes and comes back as it was: it keeps what it had parsed, and tells only what differs
+    /// from that (`cachedResource` in its `xds-client.ts`).
+    fn keep_hosts(&mut self, rng: &mut Rng) {
+        for host in 0..HOSTS.len() {
+            if !self.forwards(host).any(|_| true) {
+                let target = self.forward(rng);
+                self.put(rng, (host, Place::Service(0)), target);
+            }
+        }
+        if !self.forwards(0).any(|route| route.also)
+            && let Some(route) = self.forwards(0).next()
+        {
+            route.also = true;
+        }
+    }
+
+    fn forwards(&mut self, of: usize) -> impl Iterator<Item = &mut Route> {
+        let routes = self.routes.iter_mut();
+        routes.filter_map(move |((host, _), route)| {
+            let forwards = matches!(route.target, Target::Clusters(_));
+            (*host == of && forwards).then_some(route)
+        })
+    }
+
     fn put_route(&mut self, rng: &mut Rng) -> &'static str {
         let target = self.forward(rng);
-        self.routes
-            .insert(Self::random_place(rng, Place::Service), target);
+        let at = Self::random_place(rng, Place::Service);
+        self.put(rng, at, target);
         "put a route"
+    }
+
+    /// A route gets or loses a host, and keeps the other.
+    fn change_hosts(&mut self, rng: &mut Rng) -> &'static str {
+        let of_first = self.routes.iter_mut().filter(|((host, _), _)| *host == 0);
+        let mut of_first: Vec<_> = of_first.map(|(_, route)| route).collect();
+        if of_first.is_empty() {
+            return self.put_route(rng);
+        }
+        let index = rng.usize(0..of_first.len());
+        of_first[index].also = !of_first[index].also;
+        if of_first[index].also {
+            "a route gets a host"
+        } else {
+            "a route loses a host"
+        }
+    }
+
+    /// By the fast lane alone.
+    fn move_endpoints(&mut self, rng: &mut Rng) -> &'static str {
+        let of_api = self.clusters.values_mut().filter(|cluster| cluster.api);
+        let mut of_api: Vec<_> = of_api.collect();
+        if of_api.is_empty() {
+            return self.replace_cluster(rng);
+        }
+        let index = rng.usize(0..of_api.len());
+        of_api[index].upstreams = some_upstreams(rng);
+        "move endpoints by the fast lane"
     }
 
     fn put_method(&mut self, rng: &mut Rng) -> &'static str {
@@ -216,8 +342,8 @@ impl Model {
         } else {
             self.forward(rng)
         };
-        self.routes
-            .insert(Self::random_place(rng, Place::Method), target);
+        let at = Self::random_place(rng, Place::Method);
+        self.put(rng, at, target);
         "put a route before another"
     }
 
@@ -248,6 +374,7 @@ impl Model {
         let cluster = self.clusters.get_mut(&name).unwrap();
         let upstreams = std::mem::take(&mut cluster.upstreams);
         *cluster = Cluster {
+            api: cluster.api,
             upstreams,
             ..Cluster::random(rng)
         };
@@ -266,9 +393,8 @@ impl Model {
             return self.delete_cluster(rng);
         }
         let name = self.create_cluster(rng);
-        let place = Self::random_place(rng, Place::Service);
-        self.routes
-            .insert(place, Target::Clusters(BTreeMap::from([(name, 1)])));
+        let at = Self::random_place(rng, Place::Service);
+        self.put(rng, at, Target::Clusters(BTreeMap::from([(name, 1)])));
         "create a cluster and lead a route to it"
     }
 
@@ -294,8 +420,8 @@ impl Model {
     }
 
     fn inherit(&mut self, gone: &str, heir: &str) {
-        for target in self.routes.values_mut() {
-            if let Target::Clusters(weights) = target
+        for route in self.routes.values_mut() {
+            if let Target::Clusters(weights) = &mut route.target
                 && let Some(weight) = weights.remove(gone)
             {
                 *weights.entry(heir.to_owned()).or_insert(0) += weight;
@@ -308,6 +434,7 @@ impl Cluster {
     fn random(rng: &mut Rng) -> Self {
         let balancings = ["round_robin", "least_request", "random"];
         Self {
+            api: rng.bool(),
             upstreams: some_upstreams(rng),
             balancing: balancings[rng.usize(0..balancings.len())],
             zone: rng.bool(),
@@ -315,20 +442,28 @@ impl Cluster {
         }
     }
 
-    fn yaml(&self, name: &str, ports: &[u16]) -> String {
+    fn endpoints(&self, ports: &[u16]) -> String {
         let zone = if self.zone { ", zone: a" } else { "" };
+        let endpoints = self
+            .upstreams
+            .iter()
+            .map(|upstream| format!("{{address: 127.0.0.1, port: {}{zone}}}", ports[*upstream]));
+        endpoints.collect::<Vec<_>>().join(", ")
+    }
+
+    fn yaml(&self, name: &str, ports: &[u16]) -> String {
         let timeout = if self.connect_timeout {
             ", connect_timeout: 3s"
         } else {
             ""
         };
-        let endpoints = self
-            .upstreams
-            .iter()
-            .map(|upstream| format!("{{address: 127.0.0.1, port: {}{zone}}}", ports[*upstream]));
-        let endpoints = endpoints.collect::<Vec<_>>().join(", ");
+        let from = if self.api {
+            "discovery: api".to_owned()
+        } else {
+            format!("endpoints: [{}]", self.endpoints(ports))
+        };
         format!(
-            "{{name: {name}, load_balancing: {}{timeout}, endpoints: [{endpoints}]}}",
+            "{{name: {name}, load_balancing: {}{timeout}, {from}}}",
             self.balancing
         )
     }
