@@ -18,6 +18,8 @@ mod turns;
 mod verbs;
 mod write;
 
+mod source;
+
 mod audit;
 mod config;
 mod endpoints;
@@ -34,15 +36,12 @@ mod slow_lane;
 mod tokens;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::DefaultBodyLimit;
-use axum::http::StatusCode;
 use axum::{Extension, Router, middleware};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::timeout::TimeoutLayer;
 use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -57,10 +56,8 @@ use self::openapi::{ApiDoc, Document};
 use self::slow_lane::{clusters, listeners, routes as route_resources};
 pub use self::turns::Turns;
 
-/// Largest body of a request: 8 MiB.
+/// Largest body of a request, but for a whole config: 8 MiB.
 const BODY_MAX: usize = 8 * 1024 * 1024;
-/// Longest time from a request's head to its answer.
-const REQUEST_TIME: Duration = Duration::from_secs(10);
 
 /// What every handler may use.
 #[derive(Clone, Debug)]
@@ -75,6 +72,8 @@ pub struct ApiState {
     pub metrics: Arc<Metrics>,
     /// Who writes to which fleet now.
     pub turns: Turns,
+    /// Largest body of a request that brings a whole config, in bytes.
+    pub max_config_bytes: usize,
     /// Cancelled when the process is about to end: it is then no longer ready.
     pub shutdown: CancellationToken,
 }
@@ -95,10 +94,7 @@ fn with_layers(
         .layer(Extension(Document::new(&verbs::document(document.clone()))))
         .layer(Extension(Feed::new(state.store.clone())))
         .layer(DefaultBodyLimit::max(BODY_MAX))
-        .layer(TimeoutLayer::with_status_code(
-            StatusCode::SERVICE_UNAVAILABLE,
-            REQUEST_TIME,
-        ))
+        .layer(middleware::from_fn(limits::in_time))
         .layer(CatchPanicLayer::new())
         .layer(middleware::from_fn_with_state(state.clone(), guard::guard))
         .layer(middleware::from_fn_with_state(

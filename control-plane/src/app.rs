@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::ads::{AdsService, StreamContext, Turnstile};
 use crate::api::{self, Access, ApiState, Turns};
 use crate::join::JoinLayer;
+use crate::lookout::Lookout;
 use crate::metrics::Metrics;
 use crate::nodes::Nodes;
 use crate::reconciler::Reconciler;
@@ -86,6 +87,8 @@ impl App {
         }
         tasks.spawn(running(tokens.run(shutdown.clone())));
         tasks.spawn(running(reconciler.run(shutdown.clone())));
+        let lookout = Lookout::new(store.clone(), nodes.clone());
+        tasks.spawn(running(lookout.run(shutdown.clone())));
         tasks.spawn(running(nodes.run(store.clone(), shutdown.clone())));
         tasks.spawn(serve_xds(
             Incoming::new(xds, xds_tls)?,
@@ -99,6 +102,7 @@ impl App {
             ApiState {
                 store: store.clone(),
                 turns: Turns::default(),
+                max_config_bytes: settings.max_config_bytes,
                 access,
                 snapshots,
                 metrics,

@@ -10,7 +10,9 @@ use serde::Serialize;
 use tokio::sync::{Mutex, broadcast};
 use utoipa::ToSchema;
 
+use crate::lookout;
 use crate::model::timestamp::Timestamp;
+use crate::store::memory::Census;
 use crate::store::node_status::NodeStatus;
 use crate::store::{Revision, Store, StoreError};
 
@@ -83,7 +85,7 @@ struct Seen(HashMap<String, SeenFleet>);
 #[derive(Debug, Default)]
 struct SeenFleet {
     head: u64,
-    nodes: HashMap<String, NodeStatus>,
+    nodes: Arc<Census>,
 }
 
 impl Feed {
@@ -145,7 +147,7 @@ impl Seen {
             .retain(|name, _| fleets.iter().any(|fleet| fleet.name == *name));
         let mut found = Vec::new();
         for fleet in fleets {
-            let nodes = nodes(store, &fleet.name).await?;
+            let nodes = lookout::census(store, &fleet.name).await?;
             let Some(seen) = self.0.get_mut(&fleet.name) else {
                 let head = fleet.head;
                 self.0.insert(fleet.name, SeenFleet { head, nodes });
@@ -158,28 +160,12 @@ impl Seen {
                     .iter()
                     .map(|revision| committed_event(&fleet.name, revision)),
             );
-            for (id, node) in &nodes {
+            for (id, node) in &*nodes {
                 found.extend(node_events(seen.nodes.get(id), node));
             }
             seen.nodes = nodes;
         }
         Ok(found)
-    }
-}
-
-async fn nodes(store: &dyn Store, fleet: &str) -> Result<HashMap<String, NodeStatus>, StoreError> {
-    let mut nodes = HashMap::new();
-    let mut after = String::new();
-    loop {
-        let page = store.nodes(fleet, &after, PAGE).await?;
-        let is_last = page.len() < PAGE as usize;
-        if let Some(last) = page.last() {
-            after.clone_from(&last.id);
-        }
-        nodes.extend(page.into_iter().map(|node| (node.id.clone(), node)));
-        if is_last {
-            return Ok(nodes);
-        }
     }
 }
 

@@ -38,6 +38,8 @@ pub mod join;
 // What clients are served, and what they say to it.
 pub mod nodes;
 
+pub mod lookout;
+
 pub mod events;
 
 pub mod snapshots;

@@ -5,6 +5,7 @@
 pub mod audit;
 pub mod backup;
 pub mod error;
+pub mod memory;
 pub mod node_status;
 pub mod readings;
 pub mod sql;
@@ -24,7 +25,7 @@ mod tokens;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -40,7 +41,8 @@ use crate::translate::FastLane;
 
 use self::audit::{AuditQuery, AuditRow};
 pub use self::error::{Result, StoreError};
-use self::node_status::NodeStatus;
+use self::memory::Memory;
+use self::node_status::{Claims, NodeStatus};
 use self::token::{NewToken, Token};
 
 /// A set of proxies that serve the same config.
@@ -107,17 +109,6 @@ pub struct Commit<'a> {
     pub message: &'a str,
     /// The content.
     pub config: &'a Validated,
-}
-
-/// A state that was read some time ago.
-#[derive(Clone, Debug)]
-pub struct Remembered {
-    /// Its revision.
-    pub revision: u64,
-    /// Its content.
-    pub config: Arc<Config>,
-    /// When it was last known to be the newest.
-    pub at: Instant,
 }
 
 /// What a write of endpoints counts on.
@@ -199,6 +190,10 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// Writes what a replica knows of its nodes; each node stands in the list once. Nobody is told.
     async fn write_nodes(&self, replica: &str, nodes: &[NodeStatus]) -> Result<()>;
 
+    /// Says, or takes back, that nodes whose row is another replica's have a live stream at this one too. What is said
+    /// counts for 15 s from now.
+    async fn claim_nodes(&self, replica: &str, fleet: &str, claims: &Claims) -> Result<()>;
+
     /// Nodes of a fleet by id, those after `after`, `limit` at most.
     async fn nodes(&self, fleet: &str, after: &str, limit: u32) -> Result<Vec<NodeStatus>>;
 
@@ -211,9 +206,9 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// Says that a replica is alive. Its nodes count as connected for 15 s from now.
     async fn heartbeat(&self, replica: &str) -> Result<()>;
 
-    /// The newest state of a fleet's slow lane that this process knows of, for those who cannot wait until the
-    /// database is back.
-    fn remembered(&self, fleet: &str) -> Option<Remembered>;
+    /// What this process has read last, for those who cannot wait until the database is back.
+    fn memory(&self) -> &Memory;
+
     /// All tokens there ever were, from the oldest.
     async fn tokens(&self) -> Result<Vec<Token>>;
 
