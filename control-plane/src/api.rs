@@ -19,6 +19,8 @@ mod turns;
 mod verbs;
 mod write;
 
+mod source;
+
 mod audit;
 mod config;
 mod endpoints;
@@ -37,12 +39,8 @@ mod tokens;
 mod traffic;
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use axum::extract::{DefaultBodyLimit, Request};
-use axum::http::StatusCode;
-use axum::middleware::Next;
-use axum::response::{IntoResponse as _, Response};
+use axum::extract::DefaultBodyLimit;
 use axum::{Extension, Router, middleware};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
@@ -61,10 +59,8 @@ use self::openapi::{ApiDoc, Document};
 use self::slow_lane::{clusters, listeners, routes as route_resources};
 pub use self::turns::Turns;
 
-/// Largest body of a request: 8 MiB.
+/// Largest body of a request, but for a whole config: 8 MiB.
 const BODY_MAX: usize = 8 * 1024 * 1024;
-/// Longest time from a request's head to its answer.
-const REQUEST_TIME: Duration = Duration::from_secs(10);
 
 /// What every handler may use.
 #[derive(Clone, Debug)]
@@ -79,6 +75,8 @@ pub struct ApiState {
     pub metrics: Arc<Metrics>,
     /// Who writes to which fleet now.
     pub turns: Turns,
+    /// Largest body of a request that brings a whole config, in bytes.
+    pub max_config_bytes: usize,
     /// Cancelled when the process is about to end: it is then no longer ready.
     pub shutdown: CancellationToken,
 }
@@ -99,7 +97,7 @@ fn with_layers(
         .layer(Extension(Document::new(&verbs::document(document.clone()))))
         .layer(Extension(Feed::new(state.store.clone())))
         .layer(DefaultBodyLimit::max(BODY_MAX))
-        .layer(middleware::from_fn(in_time))
+        .layer(middleware::from_fn(limits::in_time))
         .layer(CatchPanicLayer::new())
         .layer(middleware::from_fn_with_state(state.clone(), guard::guard))
         .layer(middleware::from_fn_with_state(
@@ -109,13 +107,6 @@ fn with_layers(
         .with_state(state);
     // Which route a request is for is decided when it comes in, so its path is read before.
     Router::new().fallback_service(router.map_request(verbs::route))
-}
-
-/// Ends what takes too long. What was asked to wait may.
-async fn in_time(request: Request, next: Next) -> Response {
-    let time = REQUEST_TIME + rollouts::patience(request.uri());
-    let handled = tokio::time::timeout(time, next.run(request)).await;
-    handled.unwrap_or_else(|_| StatusCode::SERVICE_UNAVAILABLE.into_response())
 }
 
 /// Every route. One that is made in another way would be missing from the OpenAPI document.

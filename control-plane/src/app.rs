@@ -14,6 +14,7 @@ use crate::ads::{AdsService, StreamContext, Turnstile};
 use crate::api::{self, Access, ApiState, Turns};
 use crate::driver::Driver;
 use crate::join::{Asks, JoinLayer};
+use crate::lookout::Lookout;
 use crate::lrs::{Demand, LoadReports};
 use crate::metrics::Metrics;
 use crate::nodes::Nodes;
@@ -114,6 +115,8 @@ impl App {
         tasks.spawn(running(tokens.run(shutdown.clone())));
         let driver = Driver::new(store.clone(), replica, nodes.written());
         tasks.spawn(running(reconciler.run(driver, shutdown.clone())));
+        let lookout = Lookout::new(store.clone(), nodes.clone());
+        tasks.spawn(running(lookout.run(shutdown.clone())));
         tasks.spawn(running(nodes.run(store.clone(), shutdown.clone())));
         tasks.spawn(running(refusals.run(store.clone(), shutdown.clone())));
         tasks.spawn(running(traffic.run(store.clone(), shutdown.clone())));
@@ -131,6 +134,7 @@ impl App {
             ApiState {
                 store: store.clone(),
                 turns: Turns::default(),
+                max_config_bytes: settings.max_config_bytes,
                 access,
                 snapshots,
                 metrics,

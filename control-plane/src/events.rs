@@ -10,8 +10,10 @@ use serde::Serialize;
 use tokio::sync::{Mutex, broadcast};
 use utoipa::ToSchema;
 
+use crate::lookout;
 use crate::model::timestamp::Timestamp;
 use crate::rollout::{EventKind, Rollout};
+use crate::store::memory::Census;
 use crate::store::node_status::NodeStatus;
 use crate::store::rollout::StoredEvent;
 use crate::store::{Revision, Store, StoreError};
@@ -112,7 +114,7 @@ struct SeenFleet {
     head: u64,
     /// The newest rollout, and the number of its last event.
     rollout: Option<(String, u64)>,
-    nodes: HashMap<String, NodeStatus>,
+    nodes: Arc<Census>,
 }
 
 impl Feed {
@@ -174,7 +176,7 @@ impl Seen {
             .retain(|name, _| fleets.iter().any(|fleet| fleet.name == *name));
         let mut found = Vec::new();
         for fleet in fleets {
-            let nodes = nodes(store, &fleet.name).await?;
+            let nodes = lookout::census(store, &fleet.name).await?;
             let (head, is_new) = (fleet.head, !self.0.contains_key(&fleet.name));
             let seen = self.0.entry(fleet.name.clone()).or_default();
             let rollouts = rollout_events(store, &fleet.name, &mut seen.rollout).await?;
@@ -190,18 +192,13 @@ impl Seen {
                     .map(|revision| committed_event(&fleet.name, revision)),
             );
             found.extend(rollouts);
-            for (id, node) in &nodes {
+            for (id, node) in &*nodes {
                 found.extend(node_events(seen.nodes.get(id), node));
             }
             seen.nodes = nodes;
         }
         Ok(found)
     }
-}
-
-async fn nodes(store: &dyn Store, fleet: &str) -> Result<HashMap<String, NodeStatus>, StoreError> {
-    let nodes = store.every_node(fleet).await?.into_iter();
-    Ok(nodes.map(|node| (node.id.clone(), node)).collect())
 }
 
 /// The revisions after one, oldest first; of more than [`PAGE`] the newest.

@@ -45,6 +45,8 @@ pub mod traffic;
 
 pub mod lrs;
 
+pub mod lookout;
+
 pub mod events;
 
 pub mod brake;

@@ -85,7 +85,7 @@ impl LoadReports {
         };
         let node = Node::from_proto(first.node.as_ref())
             .map_err(|error| Status::invalid_argument(error.to_string()))?;
-        joined.check(&node.fleet)?;
+        joined.check(&node.fleet, &node.id)?;
         let mut watched = self.demand.watch();
         let mut wanted = watched.borrow_and_update().get(&node.fleet).cloned();
         let mut news = true;

@@ -21,6 +21,8 @@ use crate::store::node_status::{NodeStatus, Refusal};
 const BATCH_PAUSE: Duration = Duration::from_millis(100);
 /// How often a replica says that it lives; the store takes it for dead after three times as long.
 const HEARTBEAT: Duration = Duration::from_secs(5);
+/// How soon it says so again if nobody heard: once the store is back, its nodes count as connected at once.
+const HEARTBEAT_RETRY: Duration = Duration::from_millis(500);
 
 /// The nodes of this replica.
 #[derive(Debug)]
@@ -183,6 +185,31 @@ impl Nodes {
         })
     }
 
+    /// The name of this process in the store.
+    pub fn replica(&self) -> &str {
+        &self.replica
+    }
+
+    /// The nodes of a fleet that have a stream here now, each with a number that changes with its streams.
+    pub fn live(&self, fleet: &str) -> HashMap<String, u64> {
+        let table = self.table();
+        let of_fleet = table.iter().filter(|((of, _), _)| of == fleet);
+        let live = of_fleet.filter(|(_, entry)| entry.status.connected);
+        live.map(|((_, id), entry)| (id.clone(), entry.stream))
+            .collect()
+    }
+
+    /// Has the status of nodes written again, if they have a stream here.
+    pub fn write_again(&self, fleet: &str, ids: &[String]) {
+        let mut table = self.table();
+        for id in ids {
+            if let Some(entry) = table.get_mut(&(fleet.to_owned(), id.clone())) {
+                entry.dirty = true;
+            }
+        }
+        self.changed.notify_one();
+    }
+
     /// Writes what changes to the store, and that this replica lives, until it is cancelled.
     pub async fn run(self: Arc<Self>, store: Arc<dyn Store>, shutdown: CancellationToken) {
         let mut heartbeat_due = Instant::now();
@@ -190,10 +217,14 @@ impl Nodes {
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 () = tokio::time::sleep_until(heartbeat_due) => {
-                    heartbeat_due = Instant::now() + HEARTBEAT;
-                    if let Err(error) = store.heartbeat(&self.replica).await {
-                        tracing::warn!(%error, "the heartbeat was not written");
-                    }
+                    let pause = match store.heartbeat(&self.replica).await {
+                        Ok(()) => HEARTBEAT,
+                        Err(error) => {
+                            tracing::warn!(%error, "the heartbeat was not written");
+                            HEARTBEAT_RETRY
+                        }
+                    };
+                    heartbeat_due = Instant::now() + pause;
                 }
                 () = self.changed.notified() => {
                     tokio::time::sleep(BATCH_PAUSE).await;

@@ -52,6 +52,15 @@ pub struct Settings {
         env = "SIGNALBOX_LOAD_REPORT_SECONDS"
     )]
     pub load_report_seconds: NonZeroU32,
+    /// Largest whole config that is taken at once, in bytes of JSON or YAML; 64 MiB hold some 200,000 routes. Reading one
+    /// takes several times as much memory.
+    #[arg(
+        long,
+        value_name = "BYTES",
+        default_value_t = 64 * 1024 * 1024,
+        env = "SIGNALBOX_MAX_CONFIG_BYTES"
+    )]
+    pub max_config_bytes: usize,
     /// The database instead of the embedded one: postgres://USER@HOST/NAME or sqlite:PATH.
     #[arg(
         long,

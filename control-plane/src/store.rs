@@ -5,6 +5,7 @@
 pub mod audit;
 pub mod backup;
 pub mod error;
+pub mod memory;
 pub mod node_status;
 pub mod readings;
 pub mod rollout;
@@ -27,7 +28,7 @@ mod traffic;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -46,7 +47,8 @@ use crate::translate::FastLane;
 
 use self::audit::{AuditQuery, AuditRow};
 pub use self::error::{Result, StoreError};
-use self::node_status::NodeStatus;
+use self::memory::Memory;
+use self::node_status::{Claims, NodeStatus};
 use self::rollout::{NewRollout, Step, StoredEvent, TrafficRow};
 use self::token::{NewToken, Token};
 
@@ -134,17 +136,6 @@ pub struct Commit<'a> {
     pub release: bool,
 }
 
-/// A state that was read some time ago.
-#[derive(Clone, Debug)]
-pub struct Remembered {
-    /// Its revision.
-    pub revision: u64,
-    /// Its content.
-    pub config: Arc<Config>,
-    /// When it was last known to be the newest.
-    pub at: Instant,
-}
-
 /// What a write of endpoints counts on.
 #[derive(Clone, Copy, Debug)]
 pub struct Expected {
@@ -225,6 +216,10 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// Writes what a replica knows of its nodes; each node stands in the list once. Nobody is told.
     async fn write_nodes(&self, replica: &str, nodes: &[NodeStatus]) -> Result<()>;
 
+    /// Says, or takes back, that nodes whose row is another replica's have a live stream at this one too. What is said
+    /// counts for 15 s from now.
+    async fn claim_nodes(&self, replica: &str, fleet: &str, claims: &Claims) -> Result<()>;
+
     /// Nodes of a fleet by id, those after `after`, `limit` at most.
     async fn nodes(&self, fleet: &str, after: &str, limit: u32) -> Result<Vec<NodeStatus>>;
 
@@ -254,9 +249,9 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// Says that a replica is alive. Its nodes count as connected for 15 s from now.
     async fn heartbeat(&self, replica: &str) -> Result<()>;
 
-    /// The newest state of a fleet's slow lane that this process knows of, for those who cannot wait until the
-    /// database is back.
-    fn remembered(&self, fleet: &str) -> Option<Remembered>;
+    /// What this process has read last, for those who cannot wait until the database is back.
+    fn memory(&self) -> &Memory;
+
     /// All tokens there ever were, from the oldest.
     async fn tokens(&self) -> Result<Vec<Token>>;
 

@@ -12,12 +12,13 @@ use crate::revision::Verb;
 
 use super::ApiState;
 use super::delivery::{self, Delivery};
-use super::document::{Body, Format};
+use super::document::{Format, WholeConfig};
 use super::dry_run::{self, OrPlanned};
 use super::etag::Etag;
 use super::precondition::Precondition;
 use super::problem::{FieldError, Problem, ProblemDocument, Result};
 use super::query::{PathOf, Saying, at_revision, json_at};
+use super::source::Source;
 use super::write::{self, Base, Intent, Outcome, Place};
 
 /// Which revision is read.
@@ -89,10 +90,7 @@ pub(super) async fn get(
     precondition: Precondition,
     headers: HeaderMap,
 ) -> Result {
-    let base = match reading.revision {
-        None => write::base_for_reading(&state, &fleet).await?,
-        revision => write::base_at(&state, &fleet, revision).await?,
-    };
+    let base = Source::of(&state).base(&fleet, reading.revision).await?;
     document(&base, &precondition, &headers)
 }
 
@@ -127,7 +125,7 @@ pub(super) async fn put(
     PathOf(fleet): PathOf<String>,
     Query(applying): Query<Applying>,
     precondition: Precondition,
-    Body(body): Body,
+    WholeConfig(body): WholeConfig,
 ) -> Result {
     let saying = Saying {
         message: applying.message,

@@ -1,7 +1,7 @@
 //! Bodies: JSON or YAML in, by `Content-Type`; JSON or YAML out, by `Accept`.
 
 use axum::body::Bytes;
-use axum::extract::{FromRequest, Request};
+use axum::extract::{DefaultBodyLimit, FromRequest, Request};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -9,12 +9,17 @@ use serde_json::Value;
 
 use crate::model::document::{self, Unread};
 
+use super::ApiState;
 use super::problem::{Kind, Problem, Result};
 use super::query::header_text;
 
 /// A body that was read, not yet understood.
 #[derive(Clone, Debug)]
 pub(super) struct Body(pub(super) Value);
+
+/// The body of a request that brings a whole config, which may be larger than others.
+#[derive(Clone, Debug)]
+pub(super) struct WholeConfig(pub(super) Value);
 
 /// A merge patch (RFC 7396) that was read.
 #[derive(Clone, Debug)]
@@ -102,6 +107,19 @@ impl<S: Send + Sync> FromRequest<S> for Body {
             return Err(not_read(media_type, "application/json or application/yaml"));
         };
         read(request, state, format).await.map(Self)
+    }
+}
+
+impl FromRequest<ApiState> for WholeConfig {
+    type Rejection = Response;
+
+    async fn from_request(
+        mut request: Request,
+        state: &ApiState,
+    ) -> std::result::Result<Self, Response> {
+        DefaultBodyLimit::max(state.max_config_bytes).apply(&mut request);
+        let Body(value) = Body::from_request(request, state).await?;
+        Ok(Self(value))
     }
 }
 

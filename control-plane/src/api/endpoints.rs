@@ -20,6 +20,7 @@ use super::limits;
 use super::precondition::Precondition;
 use super::problem::{FieldError, Kind, Problem, ProblemDocument, Result, code};
 use super::query::{Nothing, Page, PathOf, at_revision, json_at};
+use super::source::Source;
 use super::write;
 
 /// How often a write is tried while others write the same.
@@ -45,8 +46,9 @@ pub(super) async fn list(
     PathOf(fleet): PathOf<String>,
     Query(filter): Query<ByName>,
 ) -> Result {
-    let revision = state.store.fleet(&fleet).await?.head;
-    let all = state.store.endpoints(&fleet).await?;
+    let mut source = Source::of(&state);
+    let revision = source.fleet(&fleet).await?.head;
+    let all = source.endpoints(&fleet).await?;
     let wanted = all.iter().filter(|(cluster, _)| filter.takes_name(cluster));
     let page = Page::of(
         &filter.paging(),
@@ -57,7 +59,7 @@ pub(super) async fn list(
             endpoints: given.endpoints.clone(),
         },
     )?;
-    Ok(json_at(revision, page))
+    Ok(json_at(source.at(revision), page))
 }
 
 /// Read the endpoints of a cluster
@@ -74,18 +76,22 @@ pub(super) async fn get(
     Query(Nothing {}): Query<Nothing>,
     precondition: Precondition,
 ) -> Result {
-    let revision = state.store.fleet(&fleet).await?.head;
-    let stored = stored(&state, &fleet, &cluster)
-        .await?
-        .ok_or_else(|| missing(&cluster))?;
-    let etag = Etag::of(&stored);
+    let mut source = Source::of(&state);
+    let revision = source.fleet(&fleet).await?.head;
+    // A text that cannot be a cluster's name has no endpoints.
+    let stored = match text::name(&cluster) {
+        Ok(()) => source.endpoints_of(&fleet, &cluster).await?,
+        Err(_) => None,
+    };
+    let stored = stored.ok_or_else(|| missing(&cluster))?;
+    let (etag, point) = (Etag::of(&stored), source.at(revision));
     if precondition.has(&etag) {
         return Ok(at_revision(
-            revision,
+            point,
             (StatusCode::NOT_MODIFIED, [(header::ETAG, etag.header())]),
         ));
     }
-    Ok(at_revision(revision, tagged(&stored)))
+    Ok(at_revision(point, tagged(&stored)))
 }
 
 /// Set the endpoints of a cluster

@@ -1,17 +1,21 @@
 //! `POST /v1/fleets/{fleet}:explain`: which route a request gets, and why no other.
 
+use std::sync::Arc;
+
 use axum::extract::{Query, State};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::explain::{self, ExplainError, Explanation, Question};
-use crate::model::document;
 use crate::model::problem::Code;
+use crate::model::{Config, document};
+use crate::translate::FastLane;
 
 use super::ApiState;
 use super::document::Body;
 use super::problem::{FieldError, Kind, Problem, ProblemDocument, Result, code};
 use super::query::{Nothing, PathOf, json_at};
+use super::source::Source;
 use super::write;
 
 /// The way of a request through a revision.
@@ -42,11 +46,13 @@ pub(super) async fn post(
     let question: Question = document::decode(&body, "").map_err(|problems| {
         Problem::unanswerable(problems.into_iter().map(FieldError::of_document).collect())
     })?;
-    let base = write::base_at(&state, &fleet, question.revision).await?;
+    let mut source = Source::of(&state);
+    let base = source.base(&fleet, question.revision).await?;
+    let endpoints = source.endpoints(&fleet).await?;
     let revision = base.revision;
-    let explanation = explain(&state, &fleet, base.config, question).await?;
+    let explanation = explain(&state, &fleet, (base.config, endpoints), question).await?;
     Ok(json_at(
-        revision,
+        source.at(revision),
         Explained {
             revision,
             explanation,
@@ -58,10 +64,9 @@ pub(super) async fn post(
 async fn explain(
     state: &ApiState,
     fleet: &str,
-    config: std::sync::Arc<crate::model::Config>,
+    (config, endpoints): (Arc<Config>, FastLane),
     question: Question,
 ) -> Result<Explanation> {
-    let endpoints = state.store.endpoints(fleet).await?;
     let served = write::served(state, fleet);
     let explained = tokio::task::spawn_blocking(move || {
         explain::explain(&config, &endpoints, &served, &question)

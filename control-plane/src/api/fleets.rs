@@ -22,7 +22,8 @@ use super::etag::Etag;
 use super::filter::ByName;
 use super::precondition::Precondition;
 use super::problem::{FieldError, Problem, ProblemDocument, Result, code};
-use super::query::{Nothing, Page, PathOf, json_at};
+use super::query::{Nothing, Page, PathOf, Point, json_at};
+use super::source::Source;
 
 /// Longest description, in bytes.
 const DESCRIPTION_MAX: usize = 1_000;
@@ -79,15 +80,14 @@ impl From<store::Fleet> for Fleet {
     (status = 200, description = "Fleets by name", body = Page<Fleet>),
     (status = "default", description = "A problem", body = ProblemDocument, content_type = "application/problem+json")
 ))]
-pub(super) async fn list(
-    State(state): State<ApiState>,
-    Query(filter): Query<ByName>,
-) -> Result<axum::Json<Page<Fleet>>> {
+pub(super) async fn list(State(state): State<ApiState>, Query(filter): Query<ByName>) -> Result {
     let asked = by::current();
-    let fleets = state.store.fleets().await?.into_iter();
+    let mut source = Source::of(&state);
+    let fleets = source.fleets().await?.into_iter();
     let wanted = fleets
         .filter(|fleet| filter.takes_name(&fleet.name) && asked.actor.fleets.contain(&fleet.name));
-    Page::of(&filter.paging(), wanted, |fleet| &fleet.name, Fleet::from).map(axum::Json)
+    let page = Page::of(&filter.paging(), wanted, |fleet| &fleet.name, Fleet::from)?;
+    Ok(source.json(page))
 }
 
 /// Read a fleet
@@ -101,7 +101,9 @@ pub(super) async fn get(
     PathOf(name): PathOf<String>,
     Query(Nothing {}): Query<Nothing>,
 ) -> Result {
-    Ok(tagged(state.store.fleet(&name).await?))
+    let mut source = Source::of(&state);
+    let fleet = source.fleet(&name).await?;
+    Ok(tagged(source.at(fleet.head), fleet))
 }
 
 /// Create a fleet, or change its settings
@@ -141,7 +143,7 @@ pub(super) async fn put(
             }
         };
         if fleet.settings == settings {
-            return Ok(tagged(fleet));
+            return Ok(tagged(fleet.head, fleet));
         }
         let expected = &fleet.settings;
         let change = state
@@ -150,7 +152,7 @@ pub(super) async fn put(
         match change.await {
             Ok(()) => {
                 fleet.settings = settings;
-                return Ok(tagged(fleet));
+                return Ok(tagged(fleet.head, fleet));
             }
             Err(StoreError::Moved | StoreError::NoSuchFleet(_)) => {}
             Err(error) => return Err(error.into()),
@@ -230,14 +232,14 @@ fn etag(fleet: &store::Fleet) -> Etag {
     Etag::of(&fleet.settings)
 }
 
-fn tagged(fleet: store::Fleet) -> Response {
+fn tagged(point: impl Into<Point>, fleet: store::Fleet) -> Response {
     let tag = [(header::ETAG, etag(&fleet).header())];
-    (tag, json_at(fleet.head, Fleet::from(fleet))).into_response()
+    (tag, json_at(point, Fleet::from(fleet))).into_response()
 }
 
 fn created(fleet: store::Fleet) -> Response {
     let location = HeaderValue::from_str(&format!("/v1/fleets/{}", fleet.name));
-    let mut response = (StatusCode::CREATED, tagged(fleet)).into_response();
+    let mut response = (StatusCode::CREATED, tagged(fleet.head, fleet)).into_response();
     if let Ok(location) = location {
         response.headers_mut().insert(header::LOCATION, location);
     }

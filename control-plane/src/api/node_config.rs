@@ -18,6 +18,7 @@ use super::ApiState;
 use super::nodes;
 use super::problem::{Kind, Problem, ProblemDocument, Result};
 use super::query::{Nothing, PathOf, json_at};
+use super::source::Source;
 
 /// What a node is served.
 #[derive(Debug, Serialize, ToSchema)]
@@ -58,7 +59,8 @@ pub(super) async fn get(
     PathOf((fleet, id)): PathOf<(String, String)>,
     Query(Nothing {}): Query<Nothing>,
 ) -> Result {
-    let node = nodes::known(&state, &fleet, &id).await?;
+    let mut source = Source::of(&state);
+    let node = nodes::known(&mut source, &fleet, &id).await?;
     let class = nodes::class(&node).ok_or_else(|| Problem::bare(Kind::Internal))?;
     let served = served(&state, &fleet, class, &node)?;
     let revision = served.revision();
@@ -69,7 +71,7 @@ pub(super) async fn get(
             .await
             .map_err(|_| Problem::bare(Kind::Internal))?,
     };
-    Ok(json_at(revision, config))
+    Ok(json_at(source.at(revision), config))
 }
 
 fn served(

@@ -12,6 +12,7 @@ use super::ApiState;
 use super::filter::{Filter as _, NodesBy};
 use super::problem::{Kind, Problem, ProblemDocument, Result};
 use super::query::{Nothing, Page, PathOf, json_at};
+use super::source::Source;
 
 /// So many nodes are read in one statement.
 const READ_AT_ONCE: u32 = 1_001;
@@ -38,12 +39,13 @@ pub(super) async fn list(
 ) -> Result {
     let paging = filter.paging();
     let limit = paging.limit()?;
-    let head = state.store.fleet(&fleet).await?.head;
+    let mut source = Source::of(&state);
+    let head = source.fleet(&fleet).await?.head;
     let mut after = paging.after()?.to_owned();
     let mut found = Vec::new();
     // The database knows nothing of filters, so what they leave out is read and dropped here.
     loop {
-        let nodes = state.store.nodes(&fleet, &after, READ_AT_ONCE).await?;
+        let nodes = source.nodes(&fleet, &after, READ_AT_ONCE).await?;
         let is_last = nodes.len() < READ_AT_ONCE as usize;
         if let Some(last) = nodes.last() {
             after.clone_from(&last.id);
@@ -55,7 +57,7 @@ pub(super) async fn list(
     }
     found.truncate(limit as usize + 1);
     Ok(json_at(
-        head,
+        source.at(head),
         Page::new(found, limit, |node: &NodeStatus| node.id.clone()),
     ))
 }
@@ -72,13 +74,15 @@ pub(super) async fn get(
     PathOf((fleet, id)): PathOf<(String, String)>,
     Query(Nothing {}): Query<Nothing>,
 ) -> Result {
-    let head = state.store.fleet(&fleet).await?.head;
-    let status = known(&state, &fleet, &id).await?;
+    let mut source = Source::of(&state);
+    let base = source.base(&fleet, None).await?;
+    let status = known(&mut source, &fleet, &id).await?;
     let warnings = match class(&status) {
-        Some(class) => plan::losses(&*state.store.config_at(&fleet, head).await?, class),
+        Some(class) => plan::losses(&base.config, class),
         None => Vec::new(),
     };
-    Ok(json_at(head, Node { status, warnings }))
+    let point = source.at(base.revision);
+    Ok(json_at(point, Node { status, warnings }))
 }
 
 /// The class of a node; `None` if another version of this program has seen it last, and knew others.
@@ -88,12 +92,12 @@ pub(super) fn class(node: &NodeStatus) -> Option<ClientClass> {
 }
 
 /// A node that has connected at some time.
-pub(super) async fn known(state: &ApiState, fleet: &str, id: &str) -> Result<NodeStatus> {
+pub(super) async fn known(source: &mut Source<'_>, fleet: &str, id: &str) -> Result<NodeStatus> {
     // The database takes no NUL in text.
     let node = if id.contains('\0') {
         None
     } else {
-        state.store.node(fleet, id).await?
+        source.node(fleet, id).await?
     };
     node.ok_or_else(|| {
         let detail = format!("no node {id:?} has ever connected to this fleet");

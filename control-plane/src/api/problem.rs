@@ -109,6 +109,14 @@ impl Problem {
         )
     }
 
+    pub(super) fn store_away() -> Self {
+        let detail =
+            "this cannot be read or stored at the moment; proxies go on with what they have";
+        Self::new(Kind::StoreUnavailable, detail)
+            .retry_later()
+            .of_store("unavailable")
+    }
+
     pub(super) fn invalid(mut errors: Vec<FieldError>) -> Self {
         let detail = match errors.len() {
             1 => "one thing is wrong; nothing was stored".to_owned(),
@@ -244,12 +252,7 @@ impl From<StoreError> for Problem {
         // The public text says nothing of the database; the log says everything.
         tracing::error!(error = &error as &dyn std::error::Error, "the store failed");
         match error {
-            StoreError::Unavailable(_) => {
-                let detail = "nothing can be read or stored at the moment; proxies go on with what they have";
-                Self::new(Kind::StoreUnavailable, detail)
-                    .retry_later()
-                    .of_store("unavailable")
-            }
+            StoreError::Unavailable(_) => Self::store_away(),
             StoreError::Corrupt { .. } => Self::bare(Kind::Internal).of_store("corrupt"),
             _ => Self::bare(Kind::Internal).of_store("refused"),
         }

@@ -209,10 +209,21 @@ impl From<u64> for Point {
 /// An answer made from a revision.
 pub(super) fn at_revision(point: impl Into<Point>, answer: impl IntoResponse) -> Response {
     let Point { revision, age } = point.into();
-    let mut response = answer.into_response();
+    let mut response = aged(age, answer);
     let headers = response.headers_mut();
     headers.insert(CONFIG_REVISION, HeaderValue::from(revision));
+    response
+}
+
+/// JSON that no single revision is the base of.
+pub(super) fn json_aged<T: Serialize>(age: Option<Duration>, value: T) -> Response {
+    aged(age, Json(value))
+}
+
+fn aged(age: Option<Duration>, answer: impl IntoResponse) -> Response {
+    let mut response = answer.into_response();
     if let Some(age) = age {
+        let headers = response.headers_mut();
         headers.insert(CONFIG_STALE_SECONDS, HeaderValue::from(age.as_secs()));
     }
     response

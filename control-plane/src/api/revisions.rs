@@ -18,6 +18,7 @@ use super::dry_run::OrPlanned;
 use super::precondition::Precondition;
 use super::problem::{ProblemDocument, Result};
 use super::query::{Nothing, Page, Paging, PathOf, Saying, bad_token, json_at};
+use super::source::Source;
 use super::write::{self, Base};
 
 /// A state of the slow lane. It never changes.
@@ -76,11 +77,12 @@ pub(super) async fn list(
         .map(str::parse)
         .transpose()
         .map_err(|_| bad_token())?;
-    let head = state.store.fleet(&fleet).await?.head;
-    let revisions = state.store.revisions(&fleet, before, limit + 1).await?;
+    let mut source = Source::of(&state);
+    let head = source.fleet(&fleet).await?.head;
+    let revisions = source.revisions(&fleet, before, limit + 1).await?;
     let items = revisions.into_iter().map(Revision::from).collect();
     Ok(json_at(
-        head,
+        source.at(head),
         Page::new(items, limit, |revision: &Revision| {
             revision.number.to_string()
         }),
@@ -99,9 +101,10 @@ pub(super) async fn get(
     PathOf((fleet, number)): PathOf<(String, u64)>,
     Query(Nothing {}): Query<Nothing>,
 ) -> Result {
-    let head = state.store.fleet(&fleet).await?.head;
-    let revision = state.store.revision(&fleet, number).await?;
-    Ok(json_at(head, Revision::from(revision)))
+    let mut source = Source::of(&state);
+    let head = source.fleet(&fleet).await?.head;
+    let revision = source.revision(&fleet, number).await?;
+    Ok(json_at(source.at(head), Revision::from(revision)))
 }
 
 /// Read the whole config at a revision
@@ -120,7 +123,7 @@ pub(super) async fn get_config(
     precondition: Precondition,
     headers: HeaderMap,
 ) -> Result {
-    let base = write::base_at(&state, &fleet, Some(number)).await?;
+    let base = Source::of(&state).base(&fleet, Some(number)).await?;
     config::document(&base, &precondition, &headers)
 }
 
@@ -140,10 +143,11 @@ pub(super) async fn get_diff(
     PathOf((fleet, from, to)): PathOf<(String, u64, u64)>,
     Query(Nothing {}): Query<Nothing>,
 ) -> Result {
-    let before = write::base_at(&state, &fleet, Some(from)).await?;
-    let after = write::base_at(&state, &fleet, Some(to)).await?;
+    let mut source = Source::of(&state);
+    let before = source.base(&fleet, Some(from)).await?;
+    let after = source.base(&fleet, Some(to)).await?;
     let changes = diff(&before.config, &after.config);
-    Ok(json_at(to, RevisionDiff { from, to, changes }))
+    Ok(json_at(&after, RevisionDiff { from, to, changes }))
 }
 
 /// Go back to a revision
@@ -167,7 +171,7 @@ pub(super) async fn revert(
     Query(mut saying): Query<Saying>,
     precondition: Precondition,
 ) -> Result {
-    let old = write::base_at(&state, &fleet, Some(number)).await?.config;
+    let old = write::base_at(&state, &fleet, number).await?.config;
     let message = || Some(format!("revert to revision {number}"));
     saying.message = saying.message.or_else(message);
     let decide = |_: &Base| Ok((*old).clone());

@@ -10,7 +10,7 @@ use crate::translate::precedence;
 use super::ApiState;
 use super::problem::{ProblemDocument, Result};
 use super::query::{Nothing, PathOf, json_at};
-use super::write;
+use super::source::Source;
 
 /// The order of all routes.
 #[derive(Debug, Serialize, ToSchema)]
@@ -49,7 +49,7 @@ pub(super) async fn get(
     PathOf(fleet): PathOf<String>,
     Query(Nothing {}): Query<Nothing>,
 ) -> Result {
-    let base = write::base_for_reading(&state, &fleet).await?;
+    let base = Source::of(&state).base(&fleet, None).await?;
     let listeners = base
         .config
         .listeners

@@ -20,12 +20,13 @@ use super::filter::Filter;
 use super::precondition::Precondition;
 use super::problem::{FieldError, Problem, Result};
 use super::query::{Page, Point, Saying, at_revision, json_at};
+use super::source::Source;
 use super::write::{self, Base, Intent};
 
 pub(super) use self::handlers::{clusters, listeners, routes};
 
 async fn list<T: Resource>(state: &ApiState, fleet: &str, filter: &impl Filter<T>) -> Result {
-    let base = write::base_for_reading(state, fleet).await?;
+    let base = Source::of(state).base(fleet, None).await?;
     let resources = T::set(&base.config).values();
     let wanted = resources.filter(|resource| filter.takes(resource));
     let page = Page::of(
@@ -43,7 +44,7 @@ async fn get<T: Resource>(
     name: &str,
     precondition: &Precondition,
 ) -> Result {
-    let base = write::base_for_reading(state, fleet).await?;
+    let base = Source::of(state).base(fleet, None).await?;
     let resource = existing::<T>(&base, name)?;
     let etag = Etag::of(&**resource);
     if precondition.has(&etag) {

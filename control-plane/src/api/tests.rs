@@ -46,6 +46,7 @@ async fn a_handler_that_panics_is_a_problem_that_tells_nothing() {
     let state = ApiState {
         access: Access::on_loopback(store.clone()),
         turns: Turns::default(),
+        max_config_bytes: 0,
         store,
         snapshots: Arc::default(),
         metrics: Arc::default(),

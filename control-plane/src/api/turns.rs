@@ -3,23 +3,55 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use tokio::sync::OwnedMutexGuard;
 
-/// Who may write to which fleet now.
+/// Who writes to which fleet now.
 #[derive(Clone, Debug, Default)]
-pub struct Turns(Arc<Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>>);
+pub struct Turns(Arc<Mutex<HashMap<String, Queue>>>);
+
+type Queue = Arc<tokio::sync::Mutex<Last>>;
+
+/// How the last write of those that waited for each other has ended.
+#[derive(Debug, Default)]
+struct Last {
+    /// When it found the database away, if it did.
+    away_at: Option<Instant>,
+}
+
+/// A write's turn. It ends when this is dropped.
+#[derive(Debug)]
+pub(super) struct Turn {
+    called: Instant,
+    last: OwnedMutexGuard<Last>,
+}
 
 impl Turns {
-    /// Waits until it is this write's turn. It ends when the guard is dropped.
-    pub(super) async fn wait(&self, fleet: &str) -> OwnedMutexGuard<()> {
-        let turn = {
-            let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Waits until it is this write's turn.
+    pub(super) async fn wait(&self, fleet: &str) -> Turn {
+        let called = Instant::now();
+        let queue = {
+            let mut queues = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             // Fleets that nobody writes to now need no entry.
-            turns.retain(|_, turn| Arc::strong_count(turn) > 1);
-            turns.entry(fleet.to_owned()).or_default().clone()
+            queues.retain(|_, queue| Arc::strong_count(queue) > 1);
+            queues.entry(fleet.to_owned()).or_default().clone()
         };
-        turn.lock_owned().await
+        let last = queue.lock_owned().await;
+        Turn { called, last }
+    }
+}
+
+impl Turn {
+    /// Whether the database was away while this write waited. Then it does not try as well: of many that wait, the last
+    /// would be told only after all the others.
+    pub(super) fn is_in_vain(&self) -> bool {
+        self.last.away_at.is_some_and(|at| at >= self.called)
+    }
+
+    /// Tells those who wait whether the database is away.
+    pub(super) fn end(mut self, away: bool) {
+        self.last.away_at = away.then(Instant::now);
     }
 }
 
@@ -36,5 +68,21 @@ mod tests {
         drop(turns.wait("b").await);
         drop(first);
         drop(second.await);
+    }
+
+    #[tokio::test]
+    async fn who_waited_while_the_database_was_away_need_not_try() {
+        let turns = Turns::default();
+        let first = turns.wait("a").await;
+        assert!(!first.is_in_vain());
+        let (mut second, mut third) = (Box::pin(turns.wait("a")), Box::pin(turns.wait("a")));
+        assert!(futures_util::poll!(&mut second).is_pending());
+        assert!(futures_util::poll!(&mut third).is_pending());
+        first.end(true);
+        let second = second.await;
+        assert!(second.is_in_vain());
+        second.end(true);
+        assert!(third.await.is_in_vain());
+        assert!(!turns.wait("a").await.is_in_vain());
     }
 }

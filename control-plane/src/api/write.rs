@@ -59,33 +59,16 @@ pub(super) type Place<'p> = dyn Fn(&ResourceId) -> Option<String> + Send + Sync 
 
 /// The current state of a fleet.
 pub(super) async fn base(state: &ApiState, fleet: &str) -> Result<Base> {
-    base_at(state, fleet, None).await
+    let head = state.store.fleet(fleet).await?.head;
+    base_at(state, fleet, head).await
 }
 
-/// A state of a fleet, the current one if no revision is given.
-pub(super) async fn base_at(state: &ApiState, fleet: &str, revision: Option<u64>) -> Result<Base> {
-    let revision = match revision {
-        Some(revision) => revision,
-        None => state.store.fleet(fleet).await?.head,
-    };
+/// The state of a fleet at a revision.
+pub(super) async fn base_at(state: &ApiState, fleet: &str, revision: u64) -> Result<Base> {
     Ok(Base {
         revision,
         config: state.store.config_at(fleet, revision).await?,
         age: None,
-    })
-}
-
-/// The current state for a reader, from memory while the database is away.
-pub(super) async fn base_for_reading(state: &ApiState, fleet: &str) -> Result<Base> {
-    let problem = match base(state, fleet).await {
-        Err(problem) if problem.kind == Kind::StoreUnavailable => problem,
-        answer => return answer,
-    };
-    let remembered = state.store.remembered(fleet).ok_or(problem)?;
-    Ok(Base {
-        revision: remembered.revision,
-        config: remembered.config,
-        age: Some(remembered.at.elapsed()),
     })
 }
 
@@ -107,7 +90,23 @@ pub(super) async fn write(
     decide: impl Fn(&Base) -> Result<Config> + Send + Sync,
     place: &Place<'_>,
 ) -> Result<Outcome> {
-    let _turn = state.turns.wait(fleet).await;
+    let turn = state.turns.wait(fleet).await;
+    if turn.is_in_vain() {
+        return Err(Problem::store_away());
+    }
+    let outcome = try_again_and_again(state, fleet, intent, decide, place).await;
+    let kind = outcome.as_ref().err().map(|problem| problem.kind);
+    turn.end(kind == Some(Kind::StoreUnavailable));
+    outcome
+}
+
+async fn try_again_and_again(
+    state: &ApiState,
+    fleet: &str,
+    intent: Intent<'_>,
+    decide: impl Fn(&Base) -> Result<Config> + Send + Sync,
+    place: &Place<'_>,
+) -> Result<Outcome> {
     let asked = by::current();
     for _ in 0..TRIES {
         let base = base(state, fleet).await?;

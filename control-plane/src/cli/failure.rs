@@ -128,21 +128,12 @@ impl Failure {
         matches!(self, Self::RolledBack { .. })
     }
 
-    /// Whether the same may be answered in a moment.
-    pub(super) fn may_pass(&self) -> bool {
-        match self {
-            Self::Unreachable { .. } => true,
-            Self::Answer { status, .. } => *status == StatusCode::SERVICE_UNAVAILABLE,
-            _ => false,
-        }
-    }
-
     /// Whether the same may succeed later: nobody has decided against it.
     pub(super) fn is_passing(&self) -> bool {
         match self {
             Self::Unreachable { .. } => true,
             Self::Answer { status, .. } => status.is_server_error(),
-            Self::Invalid(..) | Self::Local(_) => false,
+            _ => false,
         }
     }
 

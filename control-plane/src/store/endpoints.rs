@@ -39,7 +39,9 @@ impl SqlStore {
             let endpoints = decode(&cluster, &body)?;
             Ok((Arc::from(cluster), Arc::new(endpoints)))
         };
-        rows.into_iter().map(read).collect()
+        let endpoints: FastLane = rows.into_iter().map(read).collect::<Result<_>>()?;
+        self.memory.keep_endpoints(fleet, &endpoints);
+        Ok(endpoints)
     }
 
     pub(super) async fn read_endpoints_of(

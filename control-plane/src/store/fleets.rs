@@ -47,10 +47,7 @@ impl SqlStore {
     pub(super) async fn read_fleets(&self) -> Result<Vec<Fleet>> {
         let rows: Vec<Row> = sqlx::query_as(ALL).fetch_all(&self.reader).await?;
         let fleets: Vec<Fleet> = rows.into_iter().map(fleet).collect::<Result<_>>()?;
-        self.forget_all_but(|name| fleets.iter().any(|fleet| fleet.name == name));
-        for fleet in &fleets {
-            self.note_read(&fleet.name);
-        }
+        self.memory.keep_fleets(&fleets);
         Ok(fleets)
     }
 
@@ -60,8 +57,9 @@ impl SqlStore {
             .fetch_optional(&self.reader)
             .await?;
         let row = row.ok_or_else(|| StoreError::NoSuchFleet(name.to_owned()))?;
-        self.note_read(name);
-        fleet(row)
+        let fleet = fleet(row)?;
+        self.memory.keep_fleet(&fleet);
+        Ok(fleet)
     }
 
     /// A fleet's row, which nobody else changes until the transaction ends.

@@ -49,6 +49,15 @@ pub struct NodeStatus {
     pub updated_at: Timestamp,
 }
 
+/// What a replica says of nodes that others have written down as theirs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Claims {
+    /// The ids of those that have a live stream here as well.
+    pub held: Vec<String>,
+    /// The ids of those that have none here any longer.
+    pub given_up: Vec<String>,
+}
+
 /// A NACK.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Refusal {

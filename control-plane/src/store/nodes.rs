@@ -8,7 +8,7 @@ use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row as _};
 
 use super::error::{Result, StoreError};
-use super::node_status::{NodeStatus, Refusal};
+use super::node_status::{Claims, NodeStatus, Refusal};
 use super::sql::{BATCH, SqlStore, placeholders, unsigned};
 use crate::model::canonical;
 use crate::model::timestamp::Timestamp;
@@ -35,13 +35,15 @@ const COLUMNS: usize = 17;
 const PUT: &str = "INSERT INTO node (fleet, id, replica, connected, class, user_agent, zone, labels, connected_at, \
      sent_revision, acked_revision, live_revision, staged_revision, refused, updated_at, \
      wanted_revision, problems) VALUES ";
-/// A node that has gone to another replica is that replica's: the old one's word that the stream has ended comes late.
+/// A node that has gone to another replica is that replica's: the old one's word that the stream has ended comes late. If
+/// both have a stream of it, whoever wrote last owns the row and the other is its rival.
 const PUT_OVER: &str = " ON CONFLICT (fleet, id) DO UPDATE SET replica = excluded.replica, \
      connected = excluded.connected, class = excluded.class, user_agent = excluded.user_agent, zone = excluded.zone, \
      labels = excluded.labels, connected_at = excluded.connected_at, sent_revision = excluded.sent_revision, \
      acked_revision = excluded.acked_revision, live_revision = excluded.live_revision, \
      staged_revision = excluded.staged_revision, refused = excluded.refused, updated_at = excluded.updated_at, \
-     wanted_revision = excluded.wanted_revision, problems = excluded.problems \
+     wanted_revision = excluded.wanted_revision, problems = excluded.problems, \
+     rival = CASE WHEN node.rival = excluded.replica THEN node.replica ELSE node.rival END \
      WHERE node.replica = excluded.replica OR excluded.connected = 1";
 const PAGE: &str = "SELECT node.*, replica.seen_at FROM node LEFT JOIN replica ON replica.id = node.replica \
      WHERE node.fleet = $1 AND node.id > $2 ORDER BY node.id LIMIT $3";
@@ -50,6 +52,9 @@ const ONE: &str = "SELECT node.*, replica.seen_at FROM node LEFT JOIN replica ON
 const COUNT: &str = "SELECT node.class, COUNT(*), \
      SUM(CASE WHEN node.connected = 1 AND replica.seen_at >= $2 THEN 1 ELSE 0 END) \
      FROM node LEFT JOIN replica ON replica.id = node.replica WHERE node.fleet = $1 GROUP BY node.class";
+const CLAIM: &str =
+    "UPDATE node SET rival = $1, rival_at = $2 WHERE replica <> $1 AND fleet = $3 AND id IN ";
+const GIVE_UP: &str = "UPDATE node SET rival = NULL WHERE rival = $1 AND fleet = $2 AND id IN ";
 const HEARTBEAT: &str = "INSERT INTO replica (id, seen_at) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at";
 
 impl SqlStore {
@@ -87,6 +92,36 @@ impl SqlStore {
                     .bind(node.wanted_revision.map(|number| number as i64))
                     .bind(canonical::to_bytes(&node.problems));
             }
+            query.execute(&self.writer).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn write_claims(
+        &self,
+        replica: &str,
+        fleet: &str,
+        claims: &Claims,
+    ) -> Result<()> {
+        for ids in claims.held.chunks(BATCH) {
+            let mut connection = self.writer.acquire().await?;
+            let now = self.now(&mut connection).await?;
+            let statement = format!("{CLAIM}{}", placeholders(1, ids.len(), 4));
+            let query = sqlx::query(AssertSqlSafe(statement))
+                .persistent(false)
+                .bind(replica)
+                .bind(now.as_micros())
+                .bind(fleet);
+            let query = ids.iter().fold(query, |query, id| query.bind(text(id)));
+            query.execute(&mut *connection).await?;
+        }
+        for ids in claims.given_up.chunks(BATCH) {
+            let statement = format!("{GIVE_UP}{}", placeholders(1, ids.len(), 3));
+            let query = sqlx::query(AssertSqlSafe(statement))
+                .persistent(false)
+                .bind(replica)
+                .bind(fleet);
+            let query = ids.iter().fold(query, |query, id| query.bind(text(id)));
             query.execute(&self.writer).await?;
         }
         Ok(())
@@ -178,10 +213,25 @@ fn node(row: &AnyRow, alive_since: Timestamp) -> Result<NodeStatus> {
     let revision = |column: &str| -> Result<Option<u64>> {
         Ok(row.try_get::<Option<i64>, _>(column)?.map(unsigned))
     };
+    let connected = alive && row.try_get::<i64, _>("connected")? == 1;
+    let replica: String = row.try_get("replica")?;
+    let rival: Option<String> = row.try_get("rival")?;
+    let rival_at: Option<i64> = row.try_get("rival_at")?;
+    let mut problems: Vec<String> = problems
+        .map(|bytes| serde_json::from_slice(&bytes))
+        .transpose()
+        .map_err(corrupt)?
+        .unwrap_or_default();
+    let is_held = rival_at.is_some_and(|at| Timestamp::from_micros(at) >= alive_since);
+    if let Some(rival) = rival.filter(|rival| connected && is_held && *rival != replica) {
+        problems.push(format!(
+            "two control planes have a live stream with this node id, this one and {rival}; every node needs an id of its own"
+        ));
+    }
     Ok(NodeStatus {
         fleet: row.try_get("fleet")?,
-        replica: row.try_get("replica")?,
-        connected: alive && row.try_get::<i64, _>("connected")? == 1,
+        replica,
+        connected,
         class: row.try_get("class")?,
         user_agent: row.try_get("user_agent")?,
         zone: row.try_get("zone")?,
@@ -196,11 +246,7 @@ fn node(row: &AnyRow, alive_since: Timestamp) -> Result<NodeStatus> {
             .map(|bytes| refusal(&bytes))
             .transpose()
             .map_err(corrupt)?,
-        problems: problems
-            .map(|bytes| serde_json::from_slice(&bytes))
-            .transpose()
-            .map_err(corrupt)?
-            .unwrap_or_default(),
+        problems,
         updated_at: Timestamp::from_micros(row.try_get("updated_at")?),
         id,
     })

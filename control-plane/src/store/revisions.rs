@@ -34,7 +34,7 @@ type Row = (i64, Vec<u8>, String, String, i64);
 
 impl SqlStore {
     pub(super) async fn read_config(&self, fleet: &str, revision: u64) -> Result<Arc<Config>> {
-        if let Some(config) = self.remembered(fleet, revision) {
+        if let Some(config) = self.memory.known_config(fleet, revision) {
             return Ok(config);
         }
         let head = self.read_fleet(fleet).await?.head;
@@ -54,7 +54,7 @@ impl SqlStore {
             put(&mut config, kind, name, body)?;
         }
         let config = Arc::new(config);
-        self.remember(fleet, revision, &config);
+        self.memory.keep_config(fleet, revision, &config);
         Ok(config)
     }
 
@@ -96,7 +96,11 @@ impl SqlStore {
         };
         add(&mut tx, commit.by, revision.created_at, entry).await?;
         self.publish(tx, commit.fleet).await?;
-        self.remember(commit.fleet, revision.number, commit.config.config());
+        let config = commit.config.config();
+        self.memory
+            .keep_config(commit.fleet, revision.number, config);
+        self.memory
+            .keep_revisions(commit.fleet, std::slice::from_ref(&revision));
         Ok(revision)
     }
 
@@ -137,7 +141,9 @@ impl SqlStore {
         if rows.is_empty() {
             self.read_fleet(fleet).await?;
         }
-        rows.into_iter().map(revision).collect()
+        let revisions: Vec<_> = rows.into_iter().map(revision).collect::<Result<_>>()?;
+        self.memory.keep_revisions(fleet, &revisions);
+        Ok(revisions)
     }
 }
 

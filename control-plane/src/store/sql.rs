@@ -3,8 +3,8 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::migrate::Migrator;
@@ -18,10 +18,11 @@ use super::database::{CONNECTIONS, connect, sqlite_url};
 use super::dialect::Dialect;
 use super::error::{OpenError, Result, StoreError};
 use super::lock::FileLock;
-use super::node_status::NodeStatus;
+use super::memory::Memory;
+use super::node_status::{Claims, NodeStatus};
 use super::rollout::{NewRollout, Step, StoredEvent, TrafficRow};
 use super::token::{NewToken, Token};
-use super::{By, Commit, Expected, Fleet, FleetSettings, Remembered, Revision, Store, listen};
+use super::{By, Commit, Expected, Fleet, FleetSettings, Revision, Store, listen};
 use crate::model::timestamp::Timestamp;
 use crate::model::{Config, Endpoints};
 use crate::plan::NodeCount;
@@ -48,10 +49,7 @@ pub struct SqlStore {
     pub(super) writer: AnyPool,
     pub(super) reader: AnyPool,
     hints: watch::Sender<u64>,
-    /// The newest config read or written of each fleet. A revision never changes, so this is never wrong, only old.
-    configs: Mutex<HashMap<String, (u64, Arc<Config>)>>,
-    /// When the row of each fleet was last read.
-    fleets_read: Mutex<HashMap<String, Instant>>,
+    pub(super) memory: Memory,
     _listener: Option<AbortOnDropHandle<()>>,
     _lock: Option<FileLock>,
 }
@@ -111,8 +109,7 @@ impl SqlStore {
             writer,
             reader,
             hints,
-            configs: Mutex::default(),
-            fleets_read: Mutex::default(),
+            memory: Memory::default(),
             _listener: listener,
             _lock: lock,
         }
@@ -158,41 +155,6 @@ impl SqlStore {
             .fetch_one(connection)
             .await?;
         Ok(Timestamp::from_micros(micros))
-    }
-
-    /// The config of a revision, if it was the last one used.
-    pub(super) fn remembered(&self, fleet: &str, revision: u64) -> Option<Arc<Config>> {
-        let configs = self.configs.lock().unwrap_or_else(PoisonError::into_inner);
-        configs
-            .get(fleet)
-            .filter(|(number, _)| *number == revision)
-            .map(|(_, config)| config.clone())
-    }
-
-    /// Remembers that the database was asked for a fleet.
-    pub(super) fn note_read(&self, fleet: &str) {
-        let mut read = self
-            .fleets_read
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        read.insert(fleet.to_owned(), Instant::now());
-    }
-
-    /// Forgets the configs of fleets that are gone.
-    pub(super) fn forget_all_but(&self, stays: impl Fn(&str) -> bool) {
-        let mut configs = self.configs.lock().unwrap_or_else(PoisonError::into_inner);
-        configs.retain(|name, _| stays(name));
-    }
-
-    /// Remembers the config of a revision, unless a newer one is.
-    pub(super) fn remember(&self, fleet: &str, revision: u64, config: &Arc<Config>) {
-        let mut configs = self.configs.lock().unwrap_or_else(PoisonError::into_inner);
-        if configs
-            .get(fleet)
-            .is_none_or(|(number, _)| *number < revision)
-        {
-            configs.insert(fleet.to_owned(), (revision, config.clone()));
-        }
     }
 }
 
@@ -286,6 +248,10 @@ impl Store for SqlStore {
         self.upsert_nodes(replica, nodes).await
     }
 
+    async fn claim_nodes(&self, replica: &str, fleet: &str, claims: &Claims) -> Result<()> {
+        self.write_claims(replica, fleet, claims).await
+    }
+
     async fn nodes(&self, fleet: &str, after: &str, limit: u32) -> Result<Vec<NodeStatus>> {
         self.read_nodes(fleet, after, limit).await
     }
@@ -302,18 +268,8 @@ impl Store for SqlStore {
         self.upsert_replica(replica).await
     }
 
-    fn remembered(&self, fleet: &str) -> Option<Remembered> {
-        let configs = self.configs.lock().unwrap_or_else(PoisonError::into_inner);
-        let (revision, config) = configs.get(fleet)?.clone();
-        let read = self
-            .fleets_read
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        Some(Remembered {
-            revision,
-            config,
-            at: *read.get(fleet)?,
-        })
+    fn memory(&self) -> &Memory {
+        &self.memory
     }
 
     async fn tokens(&self) -> Result<Vec<Token>> {

@@ -1,6 +1,7 @@
 //! The admin API: the real router over a fresh real database.
 
 mod access;
+mod away;
 mod conditions;
 mod config;
 mod events;
@@ -29,6 +30,8 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 const SHOP: &str = include_str!("../../../examples/shop.yaml");
+/// Between what any body may have, and what makes a test slow.
+const MAX_CONFIG_BYTES: usize = 9 * 1024 * 1024;
 const CONFIG: &str = "/v1/fleets/default/config";
 
 struct Api {
@@ -71,6 +74,7 @@ impl Api {
         let snapshots = Arc::new(Snapshots::default());
         let state = ApiState {
             turns: Turns::default(),
+            max_config_bytes: MAX_CONFIG_BYTES,
             store: store.clone(),
             access: access(store.clone()),
             snapshots: snapshots.clone(),

@@ -70,6 +70,7 @@ impl Rig {
         let settings = Settings {
             new_streams_per_second: std::num::NonZeroU32::MAX,
             load_report_seconds: std::num::NonZeroU32::MIN,
+            max_config_bytes: 64 * 1024 * 1024,
             data_dir: folder.path().to_owned(),
             admin: ([127, 0, 0, 1], 0).into(),
             xds: ([127, 0, 0, 1], 0).into(),

@@ -117,6 +117,8 @@ fn settings(folder: &Path) -> Settings {
         admin: ([127, 0, 0, 1], 0).into(),
         xds: ([127, 0, 0, 1], 0).into(),
         new_streams_per_second: std::num::NonZeroU32::MAX,
+        load_report_seconds: std::num::NonZeroU32::MIN,
+        max_config_bytes: 64 * 1024 * 1024,
         database: None,
         require_token: true,
         bootstrap_token: Some(ROOT.to_owned()),

@@ -9,6 +9,7 @@ mod envoy;
 mod joining;
 mod migrations;
 mod program;
+mod replicas;
 mod routing;
 mod schema;
 mod serving;

@@ -93,7 +93,7 @@ async fn patiently(client: &Client, target: &cli::target::Target) -> Result<Valu
     let give_up = tokio::time::Instant::now() + PATIENCE;
     loop {
         match client.get(target.clone()).await {
-            Err(failure) if failure.may_pass() && tokio::time::Instant::now() < give_up => {
+            Err(failure) if failure.is_passing() && tokio::time::Instant::now() < give_up => {
                 tokio::time::sleep(PAUSE).await;
             }
             answer => return answer,

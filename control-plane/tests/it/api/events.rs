@@ -62,7 +62,7 @@ impl Listener {
     }
 }
 
-fn node(acked: Option<u64>, refused: Option<u64>, connected: bool) -> NodeStatus {
+pub(super) fn node(acked: Option<u64>, refused: Option<u64>, connected: bool) -> NodeStatus {
     NodeStatus {
         fleet: "default".into(),
         id: "edge".into(),

@@ -193,9 +193,8 @@ async fn serve(
         refusals.clone(),
     );
     let (mut hints, hinted) = (store.hints(), reconciler.clone());
-    let follow = async move {
-        while hinted.refresh().await.is_ok() && hints.changed().await.is_ok() {}
-    };
+    let follow =
+        async move { while hinted.refresh().await.is_ok() && hints.changed().await.is_ok() {} };
     tokio::spawn(shutdown.clone().run_until_cancelled_owned(follow));
     tokio::spawn(refusals.run(store.clone(), shutdown.clone()));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

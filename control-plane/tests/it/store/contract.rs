@@ -6,7 +6,7 @@ use std::pin::Pin;
 
 use control_plane::model::timestamp::Timestamp;
 use control_plane::model::{Config, Endpoints, canonical};
-use control_plane::store::node_status::{NodeStatus, Refusal};
+use control_plane::store::node_status::{Claims, NodeStatus, Refusal};
 use control_plane::store::{Commit, Expected, StoreError};
 
 use super::{ADA, Fresh, SOON, commit, validated};
@@ -43,6 +43,7 @@ rules!(
     a_node_is_what_its_replica_last_wrote,
     a_node_that_has_moved_belongs_to_its_new_replica,
     a_node_of_a_replica_that_is_dead_is_not_connected,
+    a_node_that_two_replicas_have_is_a_problem_while_both_say_so,
     nodes_are_listed_by_id_in_pages,
     nodes_are_counted_by_class_and_those_of_a_dead_replica_are_not_connected,
     what_was_read_last_is_remembered_when_the_database_is_gone,
@@ -483,6 +484,50 @@ async fn a_node_of_a_replica_that_is_dead_is_not_connected(fresh: Fresh) {
     assert!(connected().await);
 }
 
+async fn a_node_that_two_replicas_have_is_a_problem_while_both_say_so(fresh: Fresh) {
+    let store = &*fresh.store;
+    let claims = |held: &[&str], given_up: &[&str]| Claims {
+        held: held.iter().map(ToString::to_string).collect(),
+        given_up: given_up.iter().map(ToString::to_string).collect(),
+    };
+    let problems = async || store.node("default", "n").await.unwrap().unwrap().problems;
+    let write = async |replica| {
+        let nodes = [node("n", replica), node("other", replica)];
+        store.write_nodes(replica, &nodes).await.unwrap();
+    };
+    let say = async |replica, claims| {
+        let said = store.claim_nodes(replica, "default", &claims).await;
+        said.unwrap();
+    };
+    store.heartbeat("r1").await.unwrap();
+    store.heartbeat("r2").await.unwrap();
+    write("r1").await;
+    write("r2").await;
+    assert!(problems().await.is_empty());
+    // One's own node cannot be claimed.
+    say("r2", claims(&["n"], &[])).await;
+    assert!(problems().await.is_empty());
+    say("r1", claims(&["n"], &[])).await;
+    let told = problems().await;
+    assert!(told.len() == 1 && told[0].contains("r1"), "{told:?}");
+    let other = store.node("default", "other").await.unwrap().unwrap();
+    assert!(other.problems.is_empty());
+    // Whoever writes last owns it; it stays a problem.
+    write("r1").await;
+    let told = problems().await;
+    assert!(told.len() == 1 && told[0].contains("r2"), "{told:?}");
+    write("r2").await;
+    say("r1", claims(&[], &["n"])).await;
+    assert!(problems().await.is_empty());
+    // What is not said again counts no longer.
+    say("r1", claims(&["n"], &[])).await;
+    assert_eq!(problems().await.len(), 1);
+    fresh
+        .sql("UPDATE node SET rival_at = rival_at - 16000000")
+        .await;
+    assert!(problems().await.is_empty());
+}
+
 async fn nodes_are_counted_by_class_and_those_of_a_dead_replica_are_not_connected(fresh: Fresh) {
     let store = &*fresh.store;
     assert!(store.count_nodes("default").await.unwrap().is_empty());
@@ -503,14 +548,23 @@ async fn nodes_are_counted_by_class_and_those_of_a_dead_replica_are_not_connecte
 
 async fn what_was_read_last_is_remembered_when_the_database_is_gone(fresh: Fresh) {
     let store = &*fresh.store;
-    assert!(store.remembered("default").is_none());
+    let memory = store.memory();
+    assert!(memory.newest_config("default").is_none());
     commit(store, 0, A).await.unwrap();
     store.fleets().await.unwrap();
+    store.endpoints("default").await.unwrap();
+    let fleet = store.fleet("default").await.unwrap();
+    let revisions = store.revisions("default", None, 10).await.unwrap();
     store.close().await;
-    let remembered = store.remembered("default").unwrap();
-    assert_eq!(remembered.revision, 1);
-    assert!(remembered.config.clusters.contains_key("a"));
-    assert!(store.remembered("other").is_none());
+    let newest = memory.newest_config("default").unwrap();
+    assert_eq!(newest.value.0, 1);
+    assert!(newest.value.1.clusters.contains_key("a"));
+    assert_eq!(memory.fleet("default").unwrap().value, fleet);
+    assert_eq!(memory.fleets().unwrap().value, [fleet]);
+    assert!(memory.endpoints("default").unwrap().value.is_empty());
+    let kept = memory.revisions("default", None, 10).unwrap();
+    assert_eq!(kept.value, revisions);
+    assert!(memory.newest_config("other").is_none());
 }
 
 async fn nodes_are_listed_by_id_in_pages(fresh: Fresh) {
