@@ -45,6 +45,7 @@ impl Replica {
             admin: ([127, 0, 0, 1], 0).into(),
             xds: ([127, 0, 0, 1], 0).into(),
             new_streams_per_second: std::num::NonZeroU32::MAX,
+            load_report_seconds: std::num::NonZeroU32::MIN,
             max_config_bytes: 64 * 1024 * 1024,
             database: Some(database.to_owned()),
             require_token: false,
@@ -52,6 +53,7 @@ impl Replica {
             tls_cert: None,
             tls_key: None,
             xds_client_ca: None,
+            xds_cert_any_fleet: false,
             plaintext: false,
             log_format: LogFormat::Text,
         };

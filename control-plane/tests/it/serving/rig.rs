@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use control_plane::ads::{AdsService, StreamContext, Turnstile};
-use control_plane::join::JoinLayer;
+use control_plane::join::{Asks, JoinLayer};
 use control_plane::metrics::Metrics;
 use control_plane::model::document;
 use control_plane::nodes::Nodes;
@@ -25,6 +25,7 @@ use control_plane::store::sql::{Database, SqlStore};
 use control_plane::store::{By, Commit, FleetSettings, Store};
 use control_plane::tls::Incoming;
 use control_plane::tokens::Tokens;
+use control_plane::traffic::Traffic;
 use envoy_types::pb::envoy::config::core::v3 as core;
 use envoy_types::pb::envoy::service::cluster::v3::cluster_discovery_service_client::ClusterDiscoveryServiceClient;
 use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
@@ -191,6 +192,7 @@ async fn serve(
         snapshots.clone(),
         nodes,
         refusals.clone(),
+        Traffic::new("replica".to_owned()),
     );
     let (mut hints, hinted) = (store.hints(), reconciler.clone());
     let follow =
@@ -199,8 +201,12 @@ async fn serve(
     tokio::spawn(refusals.run(store.clone(), shutdown.clone()));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
+    let asks = Asks {
+        token: false,
+        any_fleet: false,
+    };
     let server = tonic::transport::Server::builder()
-        .layer(JoinLayer::new(Tokens::new(store.clone()), false))
+        .layer(JoinLayer::new(Tokens::new(store.clone()), asks))
         .add_routes(ads.routes())
         .add_service(session.into_server())
         .serve_with_incoming(Incoming::new(listener, None).unwrap());
