@@ -3,6 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use control_plane::store::Store as _;
+use control_plane::store::sql::{Database, SqlStore};
+use e2e::postgres::Postgres;
+use sqlx::AnyPool;
+use sqlx::migrate::Migrator;
+
 /// Table → column → its type in words that both databases share.
 type Tables = BTreeMap<String, BTreeMap<String, &'static str>>;
 
@@ -82,4 +88,52 @@ fn both_databases_have_the_same_migrations_tables_columns_and_indexes() {
     let (sqlite, postgres) = (read("sqlite"), read("postgres"));
     assert_eq!(sqlite, postgres);
     assert!(sqlite.0.len() >= 6, "the files were read");
+}
+
+/// A database as the program made it that had only the migrations before this one.
+async fn before(kind: &str, url: &str, last: &str) -> AnyPool {
+    let (folder, old) = (
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../migrations")
+            .join(kind),
+        tempfile::tempdir().unwrap(),
+    );
+    for name in names(kind) {
+        if name.as_str() < last {
+            std::fs::copy(folder.join(&name), old.path().join(&name)).unwrap();
+        }
+    }
+    sqlx::any::install_default_drivers();
+    let pool = AnyPool::connect(url).await.unwrap();
+    let migrator = Migrator::new(old.path()).await.unwrap();
+    migrator.run(&pool).await.unwrap();
+    pool
+}
+
+#[tokio::test]
+async fn fleets_from_before_rollouts_serve_what_they_served() {
+    let (folder, postgres) = (
+        tempfile::tempdir().unwrap(),
+        Postgres::start().await.unwrap(),
+    );
+    let path = folder.path().join("signalbox.db");
+    let url = postgres.database().unwrap();
+    let databases = [
+        (
+            "sqlite",
+            format!("sqlite://{}?mode=rwc", path.display()),
+            Database::Sqlite(path),
+        ),
+        ("postgres", url.clone(), Database::Postgres(url)),
+    ];
+    for (kind, url, database) in databases {
+        let pool = before(kind, &url, "0005").await;
+        let moved = sqlx::query("UPDATE fleet SET head = 7").execute(&pool);
+        moved.await.unwrap();
+        pool.close().await;
+        let store = SqlStore::open(&database).await.unwrap();
+        let fleet = store.fleet("default").await.unwrap();
+        assert_eq!((fleet.stable, fleet.assignment, fleet.held), (7, 7, None));
+        assert!(store.active_rollouts().await.unwrap().is_empty());
+    }
 }

@@ -20,11 +20,20 @@ macro_rules! rules {
 }
 
 mod access;
+mod refusals;
+mod rollout_steps;
 mod rollouts;
+mod traffic;
 
 /// All of them.
 pub(super) fn rules() -> impl Iterator<Item = &'static (&'static str, Rule)> {
-    RULES.iter().chain(access::RULES).chain(rollouts::RULES)
+    RULES
+        .iter()
+        .chain(access::RULES)
+        .chain(rollouts::RULES)
+        .chain(rollout_steps::RULES)
+        .chain(refusals::RULES)
+        .chain(traffic::RULES)
 }
 
 rules!(
