@@ -4,8 +4,12 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use control_plane::model::document;
+use control_plane::model::timestamp::Timestamp;
 use control_plane::revision::Draft;
+use control_plane::rollout::observed::Refused;
+use control_plane::rollout::{Event, EventKind, Paused, Rollout, State};
 use control_plane::store::backup::{BackupError, backup, restore};
+use control_plane::store::rollout::{NewRollout, Step, TrafficRow};
 use control_plane::store::sql::{Database, SqlStore};
 use control_plane::store::{By, Commit, Expected, FleetSettings, Store};
 use e2e::postgres::Postgres;
@@ -46,7 +50,68 @@ async fn fill(database: &Database) {
     put.await.unwrap();
     let settings = FleetSettings::default();
     store.create_fleet("edge", &settings, BY).await.unwrap();
+    roll_out(&store).await;
     store.close().await;
+}
+
+/// One rollout that ended, one that is active, each with events, the active one with a refusal and all that a row may have.
+async fn roll_out(store: &SqlStore) {
+    for state in [State::RolledBack, State::Paused] {
+        let active = store.active_rollouts().await.unwrap().remove(0);
+        let node = Refused {
+            node: "n".to_owned(),
+            type_url: "t".to_owned(),
+            resources: vec!["r".to_owned()],
+            message: "no".to_owned(),
+            at: Timestamp::from_micros(0),
+        };
+        let refused = store.refuse_rollout("default", active.to, &node).await;
+        let (_, row_version) = refused.unwrap().unwrap();
+        let next = Rollout {
+            state,
+            paused: Some(Paused {
+                state: State::Settling,
+                left_us: None,
+            }),
+            wave_at: Some(Timestamp::from_micros(1)),
+            deadline: Some(Timestamp::from_micros(2)),
+            approved_by: Some("bob".to_owned()),
+            outcome: Some("why".to_owned()),
+            row_version,
+            ..active
+        };
+        let events = [Event {
+            kind: EventKind::Moved,
+            state,
+            wave: 0,
+            detail: "so".to_owned(),
+            data: Some(serde_json::json!({ "n": 1 })),
+        }];
+        let step = Step {
+            next: &next,
+            events: &events,
+            by: None,
+        };
+        store.step_rollout(step).await.unwrap();
+        if state == State::RolledBack {
+            let start = NewRollout {
+                fleet: "default",
+                to: 1,
+                strategy: &next.strategy,
+                reason: "back to the first",
+                supersede: false,
+                by: BY,
+            };
+            store.start_rollout(start).await.unwrap();
+        }
+    }
+    let traffic = [TrafficRow {
+        fleet: "default".to_owned(),
+        revision: 1,
+        at: Timestamp::from_micros(0),
+        body: vec![1],
+    }];
+    store.write_traffic("r1", &traffic).await.unwrap();
 }
 
 async fn bytes(database: &Database) -> Vec<u8> {
@@ -80,7 +145,30 @@ async fn what_is_restored_is_what_was_there_in_either_database() {
     let store = SqlStore::open(&third).await.unwrap();
     let config = store.config_at("default", 1).await.unwrap();
     assert!(config.clusters.contains_key("b") && !config.clusters.contains_key("c"));
-    assert_eq!(store.fleets().await.unwrap().len(), 2);
+    let fleets = store.fleets().await.unwrap();
+    assert_eq!(fleets.len(), 2);
+    assert!(fleets[0].held.is_some() && fleets[0].assignment == 0);
+    let rollouts = store.rollouts("default", None, 10).await.unwrap();
+    let states: Vec<_> = rollouts.iter().map(|rollout| rollout.state).collect();
+    assert_eq!(states, [State::Paused, State::RolledBack]);
+    let id = &rollouts[0].id;
+    assert_eq!(store.rollout_events(id, 0, 10).await.unwrap().len(), 2);
+    assert_eq!(store.rollout_refusals(id).await.unwrap().len(), 1);
+    // What nodes say of requests they say again.
+    let traffic = store.traffic("default", Timestamp::from_micros(0)).await;
+    assert!(traffic.unwrap().is_empty());
+    // The one that was active goes on.
+    let next = Rollout {
+        state: State::Completed,
+        ..rollouts[0].clone()
+    };
+    let step = Step {
+        next: &next,
+        events: &[],
+        by: None,
+    };
+    store.step_rollout(step).await.unwrap();
+    assert_eq!(store.fleet("default").await.unwrap().stable, 1);
 }
 
 #[tokio::test]

@@ -1,8 +1,18 @@
 //! Entity tags and conditions: nobody overwrites what they have not seen.
 
+use control_plane::rollout::built_in::built_in;
+use control_plane::rollout::strategy::{ALL_AT_ONCE, Mode, RolloutSettings};
+use control_plane::rollout::{Rollout, State};
+use control_plane::store::rollout::{NewRollout, Step};
+use control_plane::store::{By, FleetSettings};
 use serde_json::json;
 
 use super::{Api, CONFIG};
+
+const BY: By<'_> = By {
+    actor: "ada",
+    request_id: "request-1",
+};
 
 const CATALOG: &str = "/v1/fleets/default/clusters/catalog-next";
 
@@ -242,6 +252,72 @@ async fn endpoints_are_put_beside_revisions_and_kept_while_they_are_used() {
         super::errors(&problem),
         ["/endpoints/0/port invalid", "/endpoints/0/weight invalid"]
     );
+}
+
+/// Sends the whole fleet to a revision.
+async fn roll_out(api: &Api, to: u64) {
+    let strategy = built_in(ALL_AT_ONCE).unwrap();
+    let start = NewRollout {
+        fleet: "default",
+        to,
+        strategy: &strategy,
+        reason: "",
+        supersede: false,
+        by: BY,
+    };
+    let begun = api.store.start_rollout(start).await.unwrap();
+    let next = Rollout {
+        state: State::Completed,
+        ..begun
+    };
+    let step = Step {
+        next: &next,
+        events: &[],
+        by: None,
+    };
+    api.store.step_rollout(step).await.unwrap();
+}
+
+#[tokio::test]
+async fn endpoints_are_taken_and_kept_while_nodes_serve_a_revision_that_uses_them() {
+    let api = Api::new().await;
+    let before = api.store.fleet("default").await.unwrap().settings;
+    let manual = FleetSettings {
+        rollout: RolloutSettings {
+            mode: Mode::Manual,
+            ..RolloutSettings::default()
+        },
+        ..FleetSettings::default()
+    };
+    let change = api.store.change_fleet("default", &manual, &before, BY);
+    change.await.unwrap();
+    let (cluster, path) = (
+        "/v1/fleets/default/clusters/a",
+        "/v1/fleets/default/endpoints/a",
+    );
+    let any = [("if-match", "*")];
+    let one = json!({"endpoints": [{"address": "127.0.0.1", "port": 9004}]});
+    api.put(cluster, &[], &json!({"discovery": "api"}))
+        .await
+        .expect(201);
+    roll_out(&api, 1).await;
+    api.put(cluster, &any, &json!({"endpoints": []}))
+        .await
+        .expect(200);
+    // The newest revision has no use for them, but nobody serves it.
+    api.put(path, &[], &one).await.expect(201);
+    let problem = api.delete(path, &any).await.problem(409, "in-use");
+    let error = &problem["errors"][0];
+    assert_eq!(error["resource"], "clusters/a");
+    assert!(
+        error["detail"].as_str().unwrap().contains("revision 1"),
+        "{error}"
+    );
+    roll_out(&api, 2).await;
+    api.put(path, &any, &json!({"endpoints": []}))
+        .await
+        .problem(422, "validation");
+    api.delete(path, &any).await.expect(204);
 }
 
 #[tokio::test]

@@ -20,11 +20,20 @@ macro_rules! rules {
 }
 
 mod access;
+mod refusals;
+mod rollout_steps;
 mod rollouts;
+mod traffic;
 
 /// All of them.
 pub(super) fn rules() -> impl Iterator<Item = &'static (&'static str, Rule)> {
-    RULES.iter().chain(access::RULES).chain(rollouts::RULES)
+    RULES
+        .iter()
+        .chain(access::RULES)
+        .chain(rollouts::RULES)
+        .chain(rollout_steps::RULES)
+        .chain(refusals::RULES)
+        .chain(traffic::RULES)
 }
 
 rules!(
@@ -338,7 +347,7 @@ async fn every_change_that_clients_can_see_is_counted_and_hinted_at(fresh: Fresh
     store
         .put_endpoints(
             "default",
-            "a",
+            "unused",
             &none,
             Expected {
                 head: None,
@@ -351,7 +360,7 @@ async fn every_change_that_clients_can_see_is_counted_and_hinted_at(fresh: Fresh
     seen(1, 2).await;
     let hash = Some(canonical::hash(&canonical::to_bytes(&none)));
     store
-        .delete_endpoints("default", "a", Expected { head: None, hash }, ADA)
+        .delete_endpoints("default", "unused", Expected { head: None, hash }, ADA)
         .await
         .unwrap();
     seen(1, 3).await;

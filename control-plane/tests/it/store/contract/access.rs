@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use control_plane::access::{Fleets, Role, TokenKind, secret};
 use control_plane::model::Endpoints;
+use control_plane::rollout::State;
 use control_plane::store::audit::{AuditQuery, AuditRow};
 use control_plane::store::token::NewToken;
 use control_plane::store::{By, Expected, FleetSettings, Store, StoreError};
 
 use super::super::{ADA, Fresh, commit};
-use super::{A, Rule, node};
+use super::{A, Rule, node, rollouts};
 
 rules!(
     a_fleet_is_created_once_and_said_something_of,
@@ -103,6 +104,9 @@ async fn a_fleet_is_deleted_only_when_it_is_empty(fresh: Fresh) {
         .unwrap();
     commit(store, 1, "{}").await.unwrap();
     full("endpoints/a").await;
+    // Nobody is served by the cluster any more.
+    rollouts::end(store, State::Completed).await;
+    rollouts::end(store, State::Completed).await;
     let stored = store.endpoints_of("default", "a").await.unwrap().unwrap();
     let bytes = control_plane::model::canonical::to_bytes(&stored);
     let expected = Expected {
