@@ -82,8 +82,11 @@ impl Traffic {
     pub fn add(&self, fleet: &str, reported: &RevisionTraffic) {
         let mut merged = Merged::default();
         merged.add(reported);
-        self.series.count(fleet, reported.revision, &merged);
-        put(&mut self.pending(), fleet, reported.revision, &merged);
+        // No database has such a number.
+        let is_number = i64::try_from(reported.revision).is_ok();
+        let revision = if is_number { reported.revision } else { 0 };
+        self.series.count(fleet, revision, &merged);
+        put(&mut self.pending(), fleet, revision, &merged);
     }
 
     /// Writes what was reported until it is cancelled. What could not be written is kept, merged with what comes, and

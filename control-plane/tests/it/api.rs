@@ -12,6 +12,7 @@ mod patch;
 mod plan;
 mod race;
 mod reading;
+mod traffic;
 
 use std::sync::Arc;
 

@@ -7,6 +7,7 @@ mod backup;
 mod command_line;
 mod envoy;
 mod joining;
+mod load_reports;
 mod migrations;
 mod program;
 mod replicas;

@@ -14,6 +14,7 @@ mod invalid_config;
 mod joining;
 mod kills;
 mod large;
+mod load_reports;
 mod names;
 mod propagation;
 mod proxyless;
