@@ -36,6 +36,9 @@ mod gate;
 
 pub mod step;
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};

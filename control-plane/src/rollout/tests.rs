@@ -1,0 +1,68 @@
+//! Rollouts played on generated histories: nodes that come, go and change, refusals, good traffic and bad, operators, a clock that
+//! jumps, and two drivers that read, decide and write at their own pace and die in between.
+
+mod law;
+mod world;
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+use proptest::test_runner::{Config, RngAlgorithm, TestRunner};
+
+use self::world::World;
+
+/// Histories, if `PROPTEST_CASES` does not say how many.
+const CASES: u32 = 10_000;
+
+/// What the histories must have come to, taken together.
+const REACHED: [&str; 14] = [
+    "awaiting-approval",
+    "advancing",
+    "settling",
+    "baking",
+    "paused",
+    "rolling-back",
+    "completed",
+    "rolled-back",
+    "canceled",
+    "superseded",
+    "partial",
+    "promoted",
+    "paused by a gate",
+    "fenced",
+];
+
+#[test]
+fn whatever_happens_a_rollout_keeps_its_laws_and_ends() {
+    let mut config = Config::default();
+    if std::env::var_os("PROPTEST_CASES").is_none() {
+        config.cases = CASES;
+    }
+    config.failure_persistence = None;
+    // Most of the time went into the default generator, which an unoptimized build makes slow.
+    config.rng_algorithm = RngAlgorithm::XorShift;
+    let reached = RefCell::new(BTreeSet::new());
+    let histories = (
+        world::strategy(),
+        prop::collection::vec((any::<u8>(), any::<bool>()), 0..10),
+        prop::collection::vec(world::action(), 0..80),
+    );
+    TestRunner::new(config)
+        .run(&histories, |(strategy, nodes, actions)| {
+            let mut world = World::new(&strategy, &nodes);
+            for action in &actions {
+                world.act(action)?;
+            }
+            world.goes_well()?;
+            reached.borrow_mut().extend(world.seen);
+            Ok(())
+        })
+        .unwrap();
+    for state in REACHED {
+        assert!(
+            reached.borrow().contains(state),
+            "no history has come to {state}"
+        );
+    }
+}
