@@ -138,7 +138,7 @@ impl Seen {
             }
         }
         let us = slot.sum_us.get();
-        sum.sum_us += us.wrapping_sub(std::mem::replace(&mut self.sum_us, us));
+        sum.us += us.wrapping_sub(std::mem::replace(&mut self.sum_us, us));
     }
 }
 
