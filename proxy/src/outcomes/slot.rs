@@ -93,6 +93,7 @@ impl From<End> for Mark {
 
 impl Slot {
     /// Counts the end of a request.
+    #[inline]
     pub(super) fn count(&self, mark: &Mark) {
         if let Some((group, bucket, us)) = mark.latency {
             self.latencies[group].get_or_init(Box::default)[bucket].inc();
