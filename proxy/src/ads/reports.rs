@@ -48,7 +48,7 @@ impl Reports {
     pub(super) async fn due(&mut self) {
         if self.collected.changed().await.is_err() {
             // Nobody collects any more.
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 

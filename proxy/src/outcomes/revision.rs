@@ -43,6 +43,10 @@ impl<K> Default for Shares<K> {
 
 impl Revision {
     /// Adds what came since the slots were read last.
+    #[expect(
+        clippy::mutable_key_type,
+        reason = "a route is a key by its names, which do not change"
+    )]
     pub(super) fn catch_up(&mut self, slots: &mut [(&Entry, &mut Seen)]) {
         let mut routes: HashMap<&RouteName, u64, RandomState> = HashMap::default();
         let mut clusters: HashMap<&Arc<str>, u64, RandomState> = HashMap::default();

@@ -93,6 +93,7 @@ impl From<End> for Mark {
 
 impl Slot {
     /// Counts the end of a request.
+    #[inline]
     pub(super) fn count(&self, mark: &Mark) {
         if let Some((group, bucket, us)) = mark.latency {
             self.latencies[group].get_or_init(Box::default)[bucket].inc();
@@ -138,7 +139,7 @@ impl Seen {
             }
         }
         let us = slot.sum_us.get();
-        sum.sum_us += us.wrapping_sub(std::mem::replace(&mut self.sum_us, us));
+        sum.us += us.wrapping_sub(std::mem::replace(&mut self.sum_us, us));
     }
 }
 

@@ -17,7 +17,7 @@ pub(super) struct Sum {
     /// Durations by bucket.
     pub(super) latencies: [u64; BUCKETS],
     /// All durations, in microseconds.
-    pub(super) sum_us: u64,
+    pub(super) us: u64,
 }
 
 impl Default for Sum {
@@ -26,7 +26,7 @@ impl Default for Sum {
             ends: [0; ENDS],
             causes: [0; Cause::ALL.len()],
             latencies: [0; BUCKETS],
-            sum_us: 0,
+            us: 0,
         }
     }
 }
@@ -48,9 +48,9 @@ impl Sum {
             ends,
             causes,
             latencies,
-            sum_us,
+            us,
         } = self;
-        *sum_us += other.sum_us;
+        *us += other.us;
         let ends = ends.iter_mut().zip(&other.ends);
         let causes = causes.iter_mut().zip(&other.causes);
         let latencies = latencies.iter_mut().zip(&other.latencies);
@@ -77,7 +77,7 @@ impl Sum {
             latencies: Some(session::Latencies {
                 buckets,
                 counts,
-                sum_us: self.sum_us,
+                sum_us: self.us,
             }),
             unanswered: self.ends[UNANSWERED],
         }
