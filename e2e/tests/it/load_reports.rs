@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use e2e::client::{self, Request};
 use e2e::envoy::Envoy;
-use e2e::grpc::GrpcClient;
+use e2e::grpc::{GrpcClient, Language};
 use e2e::programs::{ControlPlane, ControlPlaneSettings};
 use e2e::upstream::Upstream;
 use e2e::{ports, wait};
@@ -143,7 +143,14 @@ async fn what_a_grpc_program_has_called_is_known_by_revision_and_cluster() -> Re
     let control_plane = judged(&config.to_string()).await?;
     let targets = [(HOST.to_owned(), CALL.to_owned())];
     let pause = Duration::from_millis(20);
-    let client = GrpcClient::start(control_plane.xds(), "default", "program", &targets, pause)?;
+    let client = GrpcClient::start(
+        Language::Python,
+        control_plane.xds(),
+        "default",
+        "program",
+        &targets,
+        pause,
+    )?;
     client
         .wait_for((HOST, CALL), WITHIN, |outcome| {
             outcome.as_deref() == Ok("a")
