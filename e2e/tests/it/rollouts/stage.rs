@@ -97,7 +97,7 @@ impl Stage {
 clusters: [{{name: app, endpoints: {endpoints}}}]
 routes:
 - {{name: revision, match: {{path: {{exact: /revision}}}}, respond: {{status: 200, body: '{text}'}}}}
-- {{name: app, match: {{path: {{prefix: /app}}}}, rewrite: {{prefix: {rewrite}}}, forward: {{cluster: app}}}}"
+- {{name: app, match: {{path: {{prefix: /app}}}}, rewrite: {{path_prefix: {rewrite}}}, forward: {{cluster: app}}}}"
         )
     }
 
