@@ -193,9 +193,8 @@ async fn serve(
         refusals.clone(),
     );
     let (mut hints, hinted) = (store.hints(), reconciler.clone());
-    let follow = async move {
-        while hinted.refresh().await.is_ok() && hints.changed().await.is_ok() {}
-    };
+    let follow =
+        async move { while hinted.refresh().await.is_ok() && hints.changed().await.is_ok() {} };
     tokio::spawn(shutdown.clone().run_until_cancelled_owned(follow));
     tokio::spawn(refusals.run(store.clone(), shutdown.clone()));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -310,8 +309,7 @@ impl Client {
                         let resources = response.resources.into_iter();
                         let named = resources
                             .map(|resource| (resource.name, resource.resource.unwrap().value));
-                        self.holds
-                            .extend(named.map(|(name, value)| (name, value.to_vec())));
+                        self.holds.extend(named);
                         for name in &response.removed_resources {
                             self.holds.remove(name);
                         }
@@ -328,7 +326,7 @@ impl Client {
                     let response = responses.message().await.unwrap().unwrap();
                     if error_detail.is_none() {
                         let resources = response.resources.into_iter();
-                        let named = resources.map(|any| (name(&any.value), any.value.to_vec()));
+                        let named = resources.map(|any| (name(&any.value), any.value));
                         self.holds = named.collect();
                     }
                     let answer = DiscoveryRequest {
