@@ -149,8 +149,8 @@ pub(crate) mod tests {
 
     fn row(row_version: u64, refusals_judged: u64) -> Rollout {
         Rollout {
-            row_version,
             refusals_judged,
+            row_version,
             ..rollout()
         }
     }

@@ -53,7 +53,7 @@ async fn each_node_gets_exactly_its_revision_on_every_kind_of_stream_and_the_old
     let rollout = rig.begin(2).await;
     let half = rig
         .step(&rollout, |next| {
-            next.selection.default_cutoff = HASH_END / 2
+            next.selection.default_cutoff = HASH_END / 2;
         })
         .await;
     let labels = BTreeMap::new();

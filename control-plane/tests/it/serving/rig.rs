@@ -315,8 +315,7 @@ impl Client {
                         let resources = response.resources.into_iter();
                         let named = resources
                             .map(|resource| (resource.name, resource.resource.unwrap().value));
-                        self.holds
-                            .extend(named.map(|(name, value)| (name, value.to_vec())));
+                        self.holds.extend(named);
                         for name in &response.removed_resources {
                             self.holds.remove(name);
                         }
@@ -333,7 +332,7 @@ impl Client {
                     let response = responses.message().await.unwrap().unwrap();
                     if error_detail.is_none() {
                         let resources = response.resources.into_iter();
-                        let named = resources.map(|any| (name(&any.value), any.value.to_vec()));
+                        let named = resources.map(|any| (name(&any.value), any.value));
                         self.holds = named.collect();
                     }
                     let answer = DiscoveryRequest {
