@@ -348,3 +348,6 @@ fn sentence(rollout: &Rollout, choice: &Choice) -> String {
         rollout.to
     )
 }
+
+#[cfg(test)]
+mod tests;
