@@ -187,3 +187,122 @@ impl Chooser<'_> {
         self.selection.contains(self.salt, node.member())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::timestamp::Timestamp;
+    use crate::rollout::begin::{Begin, begin};
+    use crate::rollout::strategy::{Gates, OnFailure, Strategy};
+    use proptest::prelude::*;
+
+    fn node(id: u32, zone: &str) -> Node {
+        Node {
+            id: format!("n{id}"),
+            zone: zone.to_owned(),
+            labels: BTreeMap::new(),
+            connected: true,
+            has: Some(1),
+            doubtful: false,
+        }
+    }
+
+    fn rollout(wave: &Wave, max_step: Option<u32>) -> Rollout {
+        let strategy = Strategy {
+            waves: vec![wave.clone()],
+            gates: Gates::default(),
+            max_step,
+            on_failure: OnFailure::default(),
+        };
+        let what = Begin {
+            id: "r",
+            fleet: "f",
+            from: 1,
+            to: 2,
+            strategy: &strategy,
+            reason: "",
+            by: "",
+            instead_of: None,
+        };
+        begin(what, Timestamp::default()).0
+    }
+
+    fn count(wave: u32) -> Wave {
+        Wave {
+            count: Some(wave),
+            ..Wave::default()
+        }
+    }
+
+    #[test]
+    fn a_canary_that_dies_is_not_followed_by_the_next_one() {
+        let wave = count(2);
+        let mut rollout = rollout(&wave, Some(1));
+        let mut nodes: Vec<Node> = (0..5).map(|id| node(id, "a")).collect();
+        let first = choose(&wave, &rollout, &nodes, false).unwrap();
+        assert!(first.selection.partial);
+        rollout.selection = first.selection;
+        for node in &mut nodes {
+            node.connected = !rollout.selection.nodes.contains(&node.id);
+        }
+        let second = choose(&wave, &rollout, &nodes, true).unwrap();
+        assert!(!second.selection.partial);
+        assert_eq!(second.selection.nodes.len(), 2);
+    }
+
+    #[test]
+    fn zones_take_turns_by_name_and_nodes_without_one_wait() {
+        let wave = Wave {
+            each_zone: true,
+            ..Wave::default()
+        };
+        let mut rollout = rollout(&wave, None);
+        let nodes: Vec<Node> = (0..)
+            .zip(["b", "", "a", "b"])
+            .map(|(id, zone)| node(id, zone))
+            .collect();
+        assert!(choose(&wave, &rollout, &nodes[1..2], false).is_none());
+        for zone in ["a", "b"] {
+            assert!(has_another_zone(&wave, &rollout, &nodes));
+            let choice = choose(&wave, &rollout, &nodes, zone != "a").unwrap();
+            assert_eq!(choice.moved.keys().collect::<Vec<_>>(), [zone]);
+            rollout.selection = choice.selection;
+        }
+        assert!(!has_another_zone(&wave, &rollout, &nodes));
+    }
+
+    #[test]
+    fn everybody_needs_nobody_and_others_wait_for_one() {
+        let all = Wave {
+            percent: Some(100.0),
+            ..Wave::default()
+        };
+        let choice = choose(&all, &rollout(&all, None), &[], false).unwrap();
+        assert_eq!(choice.selection, Selection::everybody());
+        let mut away = node(0, "a");
+        away.connected = false;
+        let wave = count(1);
+        assert_eq!(choose(&wave, &rollout(&wave, None), &[away], false), None);
+    }
+
+    proptest! {
+        /// As many of each zone as the percentage says, and of those who join later no larger share.
+        #[test]
+        fn a_percentage_is_taken_of_each_zone(
+            percent in 1.0..99.0_f64,
+            zones in prop::collection::vec(0..3_usize, 1..60),
+        ) {
+            let wave = Wave { percent: Some(percent), ..Wave::default() };
+            let names = ["a", "b", "c"];
+            let nodes: Vec<Node> = (0..).zip(&zones).map(|(id, zone)| node(id, names[*zone])).collect();
+            let choice = choose(&wave, &rollout(&wave, None), &nodes, false).unwrap();
+            for (index, zone) in names.iter().enumerate() {
+                let all = zones.iter().filter(|one| **one == index).count();
+                let wanted = (percent * all as f64 / 100.0).ceil() as usize;
+                prop_assert_eq!(choice.moved.get(*zone).map_or(0, Vec::len), wanted);
+                let fraction = (percent / 100.0 * HASH_END as f64) as u64;
+                prop_assert!(choice.selection.cutoff(zone) <= fraction);
+            }
+        }
+    }
+}

@@ -30,17 +30,15 @@ pub(super) fn judge(rollout: &Rollout, observed: &Observed, now: Timestamp) -> V
             }
         }
         (State::Settling, Some(wave)) => {
-            verdicts.push(share(&count, wave.share, over));
-            let missed = if over && count.connected > 0 {
-                Outcome::Fail
-            } else {
-                Outcome::Hold
-            };
             let wanted = if rollout.selection.partial {
                 wave.min_nodes.min(1)
             } else {
                 wave.min_nodes
             };
+            // While no node is connected, nobody fails to do what is asked.
+            let late = over && (count.connected > 0 || wanted == 0);
+            let missed = if late { Outcome::Fail } else { Outcome::Hold };
+            verdicts.push(share(&count, wave.share, late));
             verdicts.push(nodes(&count, wanted, missed));
             if rollout.selection.partial {
                 verdicts.extend(identity(rollout, wave, observed));

@@ -145,3 +145,85 @@ fn ratio(part: u64, whole: u64) -> f64 {
         part as f64 / whole as f64
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::duration::Duration;
+
+    fn traffic(requests: u64, errors: u64, p99_ms: f64) -> Traffic {
+        Traffic {
+            requests,
+            errors,
+            no_route: 0,
+            p99_ms: Some(p99_ms),
+        }
+    }
+
+    fn compares() -> HealthGate {
+        HealthGate {
+            min_requests: 100,
+            compare: Some(Compare {
+                error_ratio: 0.01,
+                no_route_ratio: 0.01,
+                p99_factor: Some(2.0),
+            }),
+            ..HealthGate::default()
+        }
+    }
+
+    #[test]
+    fn it_is_compared_with_the_old_revision_on_enough_requests_of_both() {
+        let fine = traffic(1_000, 10, 20.0);
+        for (new, old, others, outcome) in [
+            (fine, fine, true, Outcome::Pass),
+            (traffic(99, 99, 20.0), fine, true, Outcome::Hold),
+            (fine, traffic(99, 0, 20.0), true, Outcome::Hold),
+            (fine, Traffic::default(), false, Outcome::Pass),
+            (traffic(1_000, 20, 20.0), fine, true, Outcome::Pass),
+            (traffic(1_000, 21, 20.0), fine, true, Outcome::Fail),
+            (traffic(1_000, 10, 41.0), fine, true, Outcome::Fail),
+            (traffic(1_000, 21, 20.0), fine, false, Outcome::Pass),
+            // Three times as long, and yet nothing.
+            (
+                traffic(1_000, 0, 3.0),
+                traffic(1_000, 0, 1.0),
+                true,
+                Outcome::Pass,
+            ),
+        ] {
+            let verdict = judge(&compares(), &new, &old, others);
+            assert_eq!(
+                verdict.outcome, outcome,
+                "{new:?} {old:?}: {}",
+                verdict.detail
+            );
+        }
+    }
+
+    #[test]
+    fn limits_hold_whether_or_not_there_is_something_to_compare_with() {
+        let gate = HealthGate {
+            max_error_ratio: Some(0.05),
+            max_no_route_ratio: Some(0.0),
+            max_p99: Some(Duration::from_millis(50)),
+            ..compares()
+        };
+        let none = Traffic::default();
+        let lost = Traffic {
+            no_route: 1,
+            ..traffic(1_000, 0, 20.0)
+        };
+        for new in [traffic(1_000, 51, 20.0), traffic(1_000, 0, 51.0), lost] {
+            for others in [true, false] {
+                let verdict = judge(&gate, &new, &none, others);
+                assert_eq!(verdict.outcome, Outcome::Fail, "{}", verdict.detail);
+            }
+        }
+        assert_eq!(
+            judge(&gate, &traffic(1_000, 60, 60.0), &none, false).detail,
+            "6.00% of requests on the new revision failed: 5.00% at most; \
+             the 99th percentile is 60.0ms: 50ms at most"
+        );
+    }
+}

@@ -349,3 +349,6 @@ fn sentence(rollout: &Rollout, choice: &Choice) -> String {
         rollout.to
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -203,3 +203,123 @@ impl Rollout {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rollout::begin::{Begin, begin};
+    use crate::rollout::built_in::built_in;
+    use crate::rollout::strategy::Approval;
+
+    fn rollout(state: State) -> Rollout {
+        let mut strategy = built_in("canary-then-all").unwrap();
+        strategy.waves[0].approval = Some(Approval { by_another: true });
+        let what = Begin {
+            id: "r",
+            fleet: "f",
+            from: 1,
+            to: 2,
+            strategy: &strategy,
+            reason: "",
+            by: "ann",
+            instead_of: None,
+        };
+        let (mut rollout, _) = begin(what, Timestamp::default());
+        rollout.state = state;
+        if state != State::AwaitingApproval {
+            rollout.selection.nodes.insert("n".to_owned());
+        }
+        if state == State::Paused {
+            rollout.paused = Some(Paused {
+                state: State::Baking,
+                left_us: Some(7),
+            });
+        }
+        rollout
+    }
+
+    fn say(rollout: &Rollout, verb: Verb, actor: &str) -> Result<Rollout, VerbError> {
+        let word = Word {
+            actor,
+            revision_author: "bob",
+            reason: "why",
+        };
+        apply(rollout, verb, word, Timestamp::from_micros(100)).map(|change| change.next)
+    }
+
+    #[test]
+    fn each_verb_is_legal_in_some_states_and_names_the_others() {
+        use State::{
+            Advancing, AwaitingApproval, Baking, Canceled, Completed, Paused, RolledBack,
+            RollingBack, Settling, Superseded,
+        };
+        let all = [
+            AwaitingApproval,
+            Advancing,
+            Settling,
+            Baking,
+            Paused,
+            RollingBack,
+            Completed,
+            RolledBack,
+            Canceled,
+            Superseded,
+        ];
+        for (verb, legal) in [
+            (Verb::Pause, &all[..4]),
+            (Verb::Resume, &[Paused][..]),
+            (Verb::Promote, &[Baking][..]),
+            (Verb::Approve, &[AwaitingApproval][..]),
+            (Verb::Abort, &all[..5]),
+        ] {
+            for state in all {
+                let result = say(&rollout(state), verb, "eve");
+                assert_eq!(
+                    result.is_ok(),
+                    legal.contains(&state),
+                    "{verb:?} in {state}"
+                );
+                if let Err(error) = result {
+                    assert_eq!(error, VerbError::Illegal { verb, state });
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn time_does_not_run_while_it_is_paused() {
+        let mut baking = rollout(State::Baking);
+        baking.deadline = Some(Timestamp::from_micros(130));
+        let paused = say(&baking, Verb::Pause, "eve").unwrap();
+        assert_eq!((paused.state, paused.deadline), (State::Paused, None));
+        let word = Word {
+            actor: "eve",
+            revision_author: "bob",
+            reason: "",
+        };
+        let later = Timestamp::from_micros(1_000);
+        let resumed = apply(&paused, Verb::Resume, word, later).unwrap().next;
+        assert_eq!(resumed.state, State::Baking);
+        assert_eq!(resumed.deadline, Some(Timestamp::from_micros(1_030)));
+    }
+
+    #[test]
+    fn a_wave_can_ask_for_the_word_of_somebody_else() {
+        let asks = rollout(State::AwaitingApproval);
+        for same in ["ann", "bob"] {
+            assert_eq!(say(&asks, Verb::Approve, same), Err(VerbError::SameHand));
+        }
+        let approved = say(&asks, Verb::Approve, "eve").unwrap();
+        assert_eq!(approved.state, State::Advancing);
+        assert_eq!(approved.approved_by.as_deref(), Some("eve"));
+    }
+
+    #[test]
+    fn before_anybody_has_moved_there_is_nothing_to_take_back() {
+        let ended = say(&rollout(State::AwaitingApproval), Verb::Abort, "eve").unwrap();
+        assert_eq!(ended.state, State::Canceled);
+        let back = say(&rollout(State::Settling), Verb::Abort, "eve").unwrap();
+        assert_eq!(back.state, State::RollingBack);
+        assert_eq!(back.outcome.as_deref(), Some("eve aborted it: why"));
+    }
+}

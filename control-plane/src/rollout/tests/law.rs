@@ -71,6 +71,37 @@ pub(super) fn of_a_change(
     Ok(())
 }
 
+/// What fails does not go on, whether there is a change or not.
+pub(super) fn what_fails_stops(
+    before: &Rollout,
+    next: &Rollout,
+    observed: &Observed,
+    now: Timestamp,
+) -> Verdict {
+    let refused: BTreeSet<&str> = observed
+        .refusals
+        .iter()
+        .map(|it| it.node.as_str())
+        .collect();
+    let (have, members) = have(before, observed);
+    let share = before.strategy.waves[before.wave as usize].share;
+    let late = before.state == State::Settling
+        && before.deadline.is_some_and(|deadline| now >= deadline)
+        && (have as f64) < share * members as f64;
+    let fails = late
+        || refused.len() > before.strategy.gates.max_refusals as usize
+        || (!before.selection.is_empty() && healthy(before, observed) == Some(false));
+    let stopped = match before.strategy.on_failure {
+        OnFailure::RollBack => matches!(next.state, State::RollingBack | State::RolledBack),
+        OnFailure::Pause => matches!(
+            next.state,
+            State::Paused | State::RollingBack | State::RolledBack
+        ),
+    };
+    prop_assert!(!fails || stopped, "it stays {} though it fails", next.state);
+    Ok(())
+}
+
 /// No transition without an event, in the state after it.
 fn is_told(before: &Rollout, change: &Change) -> Verdict {
     let last = change.events.last();

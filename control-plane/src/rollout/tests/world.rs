@@ -285,7 +285,12 @@ impl World {
         else {
             return Ok(());
         };
-        let Some(change) = step(&rollout, &observed, now) else {
+        let change = step(&rollout, &observed, now);
+        if !rollout.state.is_terminal() {
+            let next = change.as_ref().map_or(&rollout, |change| &change.next);
+            law::what_fails_stops(&rollout, next, &observed, now)?;
+        }
+        let Some(change) = change else {
             return Ok(());
         };
         law::of_a_change(&rollout, &change, &observed, now)?;
