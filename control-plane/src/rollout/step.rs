@@ -11,7 +11,7 @@ use crate::model::timestamp::Timestamp;
 use super::advance::{self, Choice};
 use super::gate::{self, Count};
 use super::observed::{Observed, Refused, Traffic};
-use super::strategy::OnFailure;
+use super::strategy::{OnFailure, Wave};
 use super::verdict::{Gate, Outcome, Verdict};
 use super::{Change, EventKind, Rollout, State};
 
@@ -35,6 +35,18 @@ pub fn step(rollout: &Rollout, observed: &Observed, now: Timestamp) -> Option<Ch
     course.go();
     let change = course.change;
     (!change.events.is_empty()).then_some(change)
+}
+
+/// The first step of a rollout that has just begun, if it can be taken blind: where the first wave takes everybody at once, nothing
+/// that could be observed would change who that is. So a commit in a fleet that moves all at once is wanted as soon as it is
+/// stored.
+pub fn first(rollout: &Rollout, now: Timestamp) -> Option<Change> {
+    let is_blind = rollout.state == State::Advancing
+        && rollout.strategy.max_step.is_none()
+        && rollout.current().is_some_and(Wave::takes_everybody);
+    is_blind
+        .then(|| step(rollout, &Observed::default(), now))
+        .flatten()
 }
 
 /// A change in the making.

@@ -12,6 +12,7 @@ use crate::model::timestamp::Timestamp;
 use crate::rollout::Rollout;
 use crate::rollout::begin::{Begin, begin, superseded};
 use crate::rollout::check::resolve;
+use crate::rollout::step;
 use crate::rollout::strategy::{Mode, Strategy};
 
 const HAS_REVISION: &str = "SELECT number FROM revision WHERE fleet = $1 AND number = $2";
@@ -105,6 +106,11 @@ pub(in crate::store) async fn of_commit(
         instead_of: None,
     };
     let begun = insert(tx, &fleet.name, &new, revision.created_at).await?;
+    if end::chosen(&begun).is_some() {
+        let mut fleet = fleet.clone();
+        fleet.assignment += 1;
+        end::write_fleet(tx, &fleet).await?;
+    }
     Ok(Some(begun))
 }
 
@@ -171,7 +177,11 @@ async fn insert(
         by: new.actor,
         instead_of: new.instead_of,
     };
-    let (rollout, events) = begin(asked, now);
+    let (mut rollout, mut events) = begin(asked, now);
+    if let Some(change) = step::first(&rollout, now) {
+        rollout = change.next;
+        events.extend(change.events);
+    }
     if let Some(other) = new.instead_of {
         let end = superseded(other, &rollout, now);
         end::write(tx, &end, new.actor, now).await?;
