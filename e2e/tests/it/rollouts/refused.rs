@@ -1,13 +1,14 @@
 //! A revision that a node cannot serve, since it has no such address: the refusal of a canary stops it, whoever refuses.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, ensure};
 use e2e::wait;
 use serde_json::{Value, json};
 
-use super::stage::{Cast, Stage};
+use super::stage::{Cast, REVISION, Stage};
 
 /// An address for documentation (RFC 5737), which no host has.
 const NOWHERE: &str = "203.0.113.7";
@@ -50,7 +51,7 @@ async fn stage(cast: &Cast, canaries: &[&str]) -> Result<Stage> {
 }
 
 async fn refuse(stage: &Stage, canaries: &[&str]) -> Result<()> {
-    let traffic = stage.traffic("/revision");
+    let traffic = stage.traffic(REVISION);
     let good = stage.config("2", "/");
     let bad = good.replace(
         "listeners: [",
@@ -74,7 +75,7 @@ async fn refuse(stage: &Stage, canaries: &[&str]) -> Result<()> {
     let ended = ended.await?;
     stage.wait_served("1").await?;
     let counts = traffic.end().await?;
-    let bad = counts.bad.load(std::sync::atomic::Ordering::Relaxed);
+    let bad = counts.bad.load(Ordering::Relaxed);
     ensure!(bad == 0, "{bad} requests failed");
     ensure!(ended["state"] == "rolled-back", "{ended:#}");
     ensure!(ended["wave"] == 0, "it left the first wave: {ended:#}");
@@ -99,6 +100,19 @@ async fn refuse(stage: &Stage, canaries: &[&str]) -> Result<()> {
         "{}: from the refusal {to_halt:.3} s until it was halted, {to_back:.3} s more until the last canary had the old revision",
         canaries.join(", ")
     );
+    let answers = counts.answers.lock().unwrap();
+    for ((node, text), last) in answers.iter().filter(|((_, text), _)| text == "2") {
+        let last = last.duration_since(UNIX_EPOCH)?.as_secs_f64() % 86_400.0;
+        println!(
+            "{node} answered {text:?} until {:.3} s after it was halted",
+            last - seconds(&halted["at"])?
+        );
+        sent.insert(node.clone());
+        ensure!(
+            last <= seconds(&back["at"])?,
+            "{node} served it after all were said to be back"
+        );
+    }
     let others: Vec<_> = sent
         .iter()
         .filter(|id| !canaries.contains(&id.as_str()))

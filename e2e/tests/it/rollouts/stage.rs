@@ -1,11 +1,11 @@
 //! What the tests of rollouts share: a fleet of proxies and Envoys on two control planes with one Postgres, traffic to all of
 //! them, and an eye on which node serves what.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, Result, ensure};
 use e2e::client::{self, Connection, Request};
@@ -22,6 +22,8 @@ use tokio::task::JoinHandle;
 
 use crate::fleet::endpoints;
 
+/// The route whose answer is the revision.
+pub(crate) const REVISION: &str = "/revision";
 const FLEET: &str = "/v1/fleets/default";
 /// Between two requests of one client: the machine has other things to do.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -74,6 +76,8 @@ pub(crate) struct Counts {
     pub(crate) first_bad_us: AtomicU64,
     /// The ids of the nodes that answered so.
     pub(crate) bad_nodes: Mutex<BTreeSet<String>>,
+    /// Of requests for `/revision`: when the last one was sent that a node (its id) answered so.
+    pub(crate) answers: Mutex<BTreeMap<(String, String), SystemTime>>,
 }
 
 impl Stage {
@@ -215,7 +219,7 @@ routes:
     /// What each node answers for `/revision`.
     pub(crate) async fn served(&self) -> Result<Vec<String>> {
         let asked = self.nodes.iter().map(|node| async {
-            let answer = client::send(node.listener, Request::get("/revision")).await;
+            let answer = client::send(node.listener, Request::get(REVISION)).await;
             anyhow::Ok(answer.with_context(|| format!("at {}", node.id))?.text())
         });
         try_join_all(asked).await
@@ -244,9 +248,14 @@ routes:
             tokio::spawn(async move {
                 let mut connection = Connection::open(node.listener).await?;
                 while !ended.load(Ordering::Relaxed) {
+                    let sent = SystemTime::now();
                     let answer = connection.send(Request::get(target)).await;
                     let answer =
                         answer.with_context(|| format!("a request to {} failed", node.id))?;
+                    if target == REVISION {
+                        let key = (node.id.clone(), answer.text());
+                        counts.answers.lock().unwrap().insert(key, sent);
+                    }
                     if answer.status == 200 {
                         counts.good.fetch_add(1, Ordering::Relaxed);
                     } else {
