@@ -4,7 +4,8 @@
 //! Every replica could do this: a step counts only if the row is still the one that it was decided from. A lease says which
 //! of them does, so that the others need not read all nodes again and again. Nothing rests on it.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -12,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::rollout::observed::{Node, Observed};
 use crate::rollout::step::step;
-use crate::rollout::{Change, Rollout};
+use crate::rollout::{Change, Rollout, State};
 use crate::store::node_status::NodeStatus;
 use crate::store::rollout::Step;
 use crate::store::{Store, StoreError};
@@ -26,6 +27,9 @@ const LEASE_LASTS: Duration = Duration::from_secs(3);
 const LEASE_RENEWED: Duration = Duration::from_secs(1);
 /// How often an active rollout is looked at when nothing hints at it: nodes' words come without hints.
 const LOOK: Duration = Duration::from_millis(200);
+/// What is known of nodes is at most so old: it is written in batches (see `nodes`), and a replica hears of a row a moment after
+/// it was written. What was written before a rollout went back says nothing of who is back.
+const KNOWN_WITHIN: Duration = Duration::from_millis(400);
 /// Looking may take this share of the time: with many nodes it is done less often.
 const SHARE_OF_TIME: u32 = 5;
 /// So many steps follow each other at once; a further one waits for the next look.
@@ -38,6 +42,8 @@ pub struct Driver {
     replica: String,
     /// When this replica last took the lease.
     leased: Mutex<Option<Instant>>,
+    /// The rollouts that were seen to go back, and since when.
+    going_back: Mutex<HashMap<String, Instant>>,
     /// Changes when something of this replica's own nodes was written.
     written: watch::Receiver<()>,
 }
@@ -49,6 +55,7 @@ impl Driver {
             store,
             replica,
             leased: Mutex::default(),
+            going_back: Mutex::default(),
             written,
         }
     }
@@ -73,6 +80,7 @@ impl Driver {
     pub async fn drive(&self) -> Result<Option<Duration>, StoreError> {
         let began = Instant::now();
         let active = self.store.active_rollouts().await?;
+        self.note_going_back(&active, began);
         if active.is_empty() {
             return Ok(None);
         }
@@ -82,6 +90,28 @@ impl Driver {
             }
         }
         Ok(Some(LOOK.max(began.elapsed() * SHARE_OF_TIME)))
+    }
+
+    fn note_going_back(&self, active: &[Rollout], now: Instant) {
+        let going_back = active.iter().filter(|it| it.state == State::RollingBack);
+        let mut since = self.since();
+        *since = going_back
+            .map(|it| (it.id.clone(), since.get(&it.id).copied().unwrap_or(now)))
+            .collect();
+    }
+
+    /// Whether all that is known of nodes was written after a rollout went back.
+    fn is_known(&self, id: &str) -> bool {
+        let since = self.since();
+        since
+            .get(id)
+            .is_some_and(|since| since.elapsed() >= KNOWN_WITHIN)
+    }
+
+    fn since(&self) -> MutexGuard<'_, HashMap<String, Instant>> {
+        self.going_back
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn may_drive(&self) -> Result<bool, StoreError> {
@@ -100,6 +130,9 @@ impl Driver {
 
     async fn look_at(&self, mut rollout: Rollout) -> Result<(), StoreError> {
         for _ in 0..STEPS_AT_ONCE {
+            if rollout.state == State::RollingBack && !self.is_known(&rollout.id) {
+                return Ok(());
+            }
             let observed = self.observe(&rollout).await?;
             let now = self.store.clock().await?;
             let Some(Change { next, events }) = step(&rollout, &observed, now) else {
@@ -147,13 +180,18 @@ impl Driver {
     }
 }
 
-/// The revision that a node has: the one that it acknowledged whole; our own proxies must serve it as well.
+/// The revision that a node has: the one that it acknowledged whole, unless it was sent another one since. Our own proxies must
+/// serve it as well; other clients, which use each resource as it comes, must not have refused a part of another one since.
 pub fn has(status: &NodeStatus) -> Option<u64> {
-    let acked = status.acked_revision;
-    match status.class.as_str() {
-        "signalbox" => acked.filter(|acked| status.live_revision == Some(*acked)),
-        _ => acked,
-    }
+    let acked = status.acked_revision?;
+    let is_all = match status.class.as_str() {
+        "signalbox" => status.live_revision == Some(acked),
+        _ => status
+            .refused
+            .as_ref()
+            .is_none_or(|refused| refused.revision == acked),
+    };
+    (is_all && status.sent_revision == Some(acked)).then_some(acked)
 }
 
 /// A node as a rollout sees it.

@@ -1,6 +1,8 @@
 //! Stock Envoy as a client of a control plane: ADS in either variant, one worker, its admin port on a free one.
 //! In: the control plane's address, a node id. Out: its admin pages as values: statistics, config dump.
 
+mod apart;
+
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -11,6 +13,7 @@ use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+pub use self::apart::{Apart, Place};
 use crate::client::{self, Request};
 use crate::process::{Process, Spawn};
 use crate::{tools, wait};
@@ -53,20 +56,8 @@ impl Envoy {
         api_type: &str,
         more: Value,
     ) -> Result<Self> {
-        let mut dynamic = json!({
-            "node": {"id": node_id, "cluster": fleet},
-            "dynamic_resources": {
-                "ads_config": {
-                    "api_type": api_type,
-                    "transport_api_version": "V3",
-                    "grpc_services": [{"envoy_grpc": {"cluster_name": "xds"}}],
-                },
-                "lds_config": {"ads": {}, "resource_api_version": "V3"},
-                "cds_config": {"ads": {}, "resource_api_version": "V3"},
-            },
-            "static_resources": {"clusters": [xds_cluster(xds)]},
-            "cluster_manager": {"load_stats_config": load_reports()},
-        });
+        let node = json!({"id": node_id, "cluster": fleet});
+        let mut dynamic = dynamic(node, api_type, &socket_address(xds));
         if let (Some(dynamic), Value::Object(more)) = (dynamic.as_object_mut(), more) {
             dynamic.extend(more);
         }
@@ -91,15 +82,7 @@ impl Envoy {
             .arg(&config)
             .arg("--admin-address-path")
             .arg(&admin_file);
-        // Without hot restart there is no shared memory, and so no base id that two Envoys could fight over.
-        command.args([
-            "--concurrency",
-            "1",
-            "--disable-hot-restart",
-            "--log-level",
-            "warning",
-        ]);
-        let mut process = Spawn::new(format!("envoy {name}"), command).start()?;
+        let mut process = spawn(name, command)?;
         let admin = admin_address(&mut process, &admin_file).await?;
         Ok(Self {
             process,
@@ -186,6 +169,37 @@ impl Envoy {
     }
 }
 
+/// A bootstrap of which everything but the control plane's address comes by ADS.
+fn dynamic(node: Value, api_type: &str, xds: &Value) -> Value {
+    json!({
+        "node": node,
+        "dynamic_resources": {
+            "ads_config": {
+                "api_type": api_type,
+                "transport_api_version": "V3",
+                "grpc_services": [{"envoy_grpc": {"cluster_name": "xds"}}],
+            },
+            "lds_config": {"ads": {}, "resource_api_version": "V3"},
+            "cds_config": {"ads": {}, "resource_api_version": "V3"},
+        },
+        "static_resources": {"clusters": [xds_cluster(xds)]},
+        "cluster_manager": {"load_stats_config": load_reports()},
+    })
+}
+
+/// Starts it with one worker.
+fn spawn(name: &str, mut command: Command) -> Result<Process> {
+    // Without hot restart there is no shared memory, and so no base id that two Envoys could fight over.
+    command.args([
+        "--concurrency",
+        "1",
+        "--disable-hot-restart",
+        "--log-level",
+        "warning",
+    ]);
+    Spawn::new(format!("envoy {name}"), command).start()
+}
+
 /// Where load reports go: to the control plane itself.
 fn load_reports() -> Value {
     json!({
@@ -195,9 +209,11 @@ fn load_reports() -> Value {
     })
 }
 
-fn xds_cluster(xds: SocketAddr) -> Value {
-    let address =
-        json!({"socket_address": {"address": xds.ip().to_string(), "port_value": xds.port()}});
+fn socket_address(of: SocketAddr) -> Value {
+    json!({"socket_address": {"address": of.ip().to_string(), "port_value": of.port()}})
+}
+
+fn xds_cluster(address: &Value) -> Value {
     json!({
         "name": "xds",
         "type": "STATIC",
@@ -237,7 +253,7 @@ mod tests {
     use crate::{ports, upstream::Upstream};
 
     fn proxy_to(listen: u16, upstream: SocketAddr) -> Value {
-        let mut cluster = xds_cluster(upstream);
+        let mut cluster = xds_cluster(&socket_address(upstream));
         if let Value::Object(cluster) = &mut cluster {
             cluster.remove("typed_extension_protocol_options");
         }

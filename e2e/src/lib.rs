@@ -19,7 +19,9 @@ pub mod wait;
 // around the programs
 pub mod certificates;
 pub mod client;
+pub mod door;
 pub mod name_server;
+pub mod namespace;
 pub mod process;
 pub mod relay;
 pub mod upstream;

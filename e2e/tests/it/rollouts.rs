@@ -1,5 +1,6 @@
-//! Staged rollouts with everything real: many proxies under traffic, two control planes on one Postgres.
+//! Staged rollouts with everything real: many proxies and Envoys under traffic, two control planes on one Postgres.
 
 mod bad_revision;
 mod completes;
+mod refused;
 mod stage;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use e2e::wait;
 
-use super::stage::{Stage, quick_canary_fleet};
+use super::stage::{Cast, Stage, quick_canary_fleet};
 
 const PROXIES: usize = 10;
 /// From the first 500 until the last canary is back, with a report every 5 s.
@@ -15,7 +15,12 @@ const WITHIN: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_canary_that_answers_500_goes_back_by_itself() -> Result<()> {
-    let stage = Stage::start(PROXIES, &quick_canary_fleet()).await?;
+    let cast = Cast {
+        proxies: PROXIES,
+        envoys: 0,
+        report_interval: "5s",
+    };
+    let stage = Stage::start(&cast, &quick_canary_fleet()).await?;
     // As the route is, the upstream answers 200; rewritten to its `/status` it answers what the query says.
     let traffic = stage.traffic("/app?code=500");
     let began = Instant::now();
@@ -35,6 +40,7 @@ async fn the_canary_that_answers_500_goes_back_by_itself() -> Result<()> {
     stage.wait_served("1").await?;
     let back = first.elapsed();
     let counts = traffic.end().await?;
+    let bad_nodes = counts.bad_nodes.lock().unwrap().len();
     let bad = counts.bad.load(Ordering::Relaxed);
     let during = counts.good.load(Ordering::Relaxed) - good_before + bad - bad_at_first;
     let share = bad as f64 / during.max(1) as f64;
@@ -52,6 +58,7 @@ async fn the_canary_that_answers_500_goes_back_by_itself() -> Result<()> {
             .any(|event| event["data"].to_string().contains("error")),
         "no event tells the numbers: {ended:#}"
     );
+    ensure!(bad_nodes == 1, "{bad_nodes} nodes served it");
     ensure!(back <= BACK_WITHIN, "{back:?}");
     ensure!(share <= 1.5 / PROXIES as f64, "{share}");
     Ok(())

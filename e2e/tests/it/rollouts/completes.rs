@@ -6,16 +6,23 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use e2e::client::Request;
+use e2e::wait;
 use serde_json::Value;
 
-use super::stage::{Stage, quick_canary_fleet};
+use super::stage::{Cast, Stage, quick_canary_fleet};
 
 const PROXIES: usize = 20;
+const ENVOYS: usize = 2;
 const WITHIN: Duration = Duration::from_secs(120);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn canaries_go_first_and_all_follow_without_a_failed_request() -> Result<()> {
-    let stage = Stage::start(PROXIES, &quick_canary_fleet()).await?;
+    let cast = Cast {
+        proxies: PROXIES,
+        envoys: ENVOYS,
+        report_interval: "1s",
+    };
+    let stage = Stage::start(&cast, &quick_canary_fleet()).await?;
     let traffic = stage.traffic("/app");
     let (revision, id) = stage.commit(&stage.config("2", "/")).await?;
     let began = Instant::now();
@@ -26,7 +33,8 @@ async fn canaries_go_first_and_all_follow_without_a_failed_request() -> Result<(
         counts.bad.load(Ordering::Relaxed),
     );
     println!(
-        "{PROXIES} proxies, 4 waves in {:.1?}: {samples} samples, each node on the revision that it was to serve; {good} requests, {bad} failed",
+        "{PROXIES} proxies and {} Envoys, 4 waves in {:.1?}: {samples} samples, each node on the revision that it was to serve; {good} requests, {bad} failed",
+        stage.envoys.len(),
         began.elapsed()
     );
     ensure!(bad == 0);
@@ -46,8 +54,8 @@ async fn follow(stage: &Stage, id: &str, revision: u64) -> Result<u64> {
         samples += 1;
         let (first, second) = (wanted(&before), wanted(&after));
         let settled = before["version"] == after["version"] && before["state"] == "baking";
-        for (proxy, text) in stage.proxies.iter().zip(&served) {
-            let node = proxy.node_id();
+        for (node, text) in stage.nodes.iter().zip(&served) {
+            let node = node.id.as_str();
             let serves: u64 = text.parse().context("the answer is a revision's number")?;
             let (Some(first), Some(second)) = (first.get(node), second.get(node)) else {
                 continue;
@@ -85,7 +93,12 @@ fn wanted(rollout: &Value) -> BTreeMap<String, u64> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_operator_pauses_resumes_promotes_and_aborts_at_any_replica() -> Result<()> {
-    let stage = Stage::start(4, &quick_canary_fleet()).await?;
+    let cast = Cast {
+        proxies: 4,
+        envoys: 0,
+        report_interval: "1s",
+    };
+    let stage = Stage::start(&cast, &quick_canary_fleet()).await?;
     let order = async |replica: usize, id: &str, verb: &str| {
         let target = format!("/v1/fleets/default/rollouts/{id}:{verb}");
         stage.control_planes[replica]
@@ -100,8 +113,15 @@ async fn an_operator_pauses_resumes_promotes_and_aborts_at_any_replica() -> Resu
     ensure!(illegal.status == 409 && illegal.text().contains("paused"));
     order(1, &id, "resume").await?.success()?;
     order(0, &id, "promote").await?.success()?;
-    let second = stage.wait_for(&id, &["baking"], WITHIN).await?;
-    ensure!(second["wave"] == 1, "{second:#}");
+    wait::until("the second wave bakes", WITHIN, async || {
+        let rollout = stage.rollout(1, &id).await;
+        let rollout = rollout.map_err(|error| format!("{error:#}"))?;
+        match (&rollout["wave"], &rollout["state"]) {
+            (wave, state) if *wave == 1 && state == "baking" => Ok(()),
+            (wave, state) => Err(format!("wave {wave}: {state}")),
+        }
+    })
+    .await?;
     order(1, &id, "abort").await?.success()?;
     let ended = stage.wait_for(&id, &["rolled-back"], WITHIN).await?;
     ensure!(ended["events"].as_array().is_some_and(|events| {

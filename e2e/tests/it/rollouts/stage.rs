@@ -1,13 +1,16 @@
-//! What the tests of rollouts share: a fleet of proxies on two control planes with one Postgres, traffic to all of them, and
-//! an eye on which node serves what.
+//! What the tests of rollouts share: a fleet of proxies and Envoys on two control planes with one Postgres, traffic to all of
+//! them, and an eye on which node serves what.
 
-use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, Result, ensure};
-use e2e::client::{Connection, Request};
+use e2e::client::{self, Connection, Request};
+use e2e::envoy::{Apart, Place};
+use e2e::namespace::Namespace;
 use e2e::ports;
 use e2e::postgres::Postgres;
 use e2e::programs::{ControlPlane, ControlPlaneSettings, Proxy, ProxySettings};
@@ -19,22 +22,43 @@ use tokio::task::JoinHandle;
 
 use crate::fleet::endpoints;
 
+/// The route whose answer is the revision.
+pub(crate) const REVISION: &str = "/revision";
 const FLEET: &str = "/v1/fleets/default";
 /// Between two requests of one client: the machine has other things to do.
 const PAUSE: Duration = Duration::from_millis(20);
 /// A debug build with many processes on a busy machine.
 const SERVED_WITHIN: Duration = Duration::from_secs(60);
 
+/// Who takes part.
+pub(crate) struct Cast {
+    pub(crate) proxies: usize,
+    /// Stock Envoys, each in a network namespace of its own, the first by delta, the next by state of the world, and so on.
+    pub(crate) envoys: usize,
+    /// How often proxies report what requests fare.
+    pub(crate) report_interval: &'static str,
+}
+
 /// Everything that runs. The order is that of dropping: proxies first.
 pub(crate) struct Stage {
     pub(crate) proxies: Vec<Proxy>,
+    pub(crate) envoys: Vec<Apart>,
+    pub(crate) nodes: Vec<Node>,
     pub(crate) port: u16,
     pub(crate) control_planes: Vec<ControlPlane>,
     pub(crate) upstream: Upstream,
     pub(crate) postgres: Postgres,
 }
 
-/// Requests to all proxies, until they are ended.
+/// One of the proxies or Envoys.
+#[derive(Clone)]
+pub(crate) struct Node {
+    pub(crate) id: String,
+    /// Where its listener is reached.
+    pub(crate) listener: SocketAddr,
+}
+
+/// Requests to all nodes, until they are ended.
 pub(crate) struct Traffic {
     ended: Arc<AtomicBool>,
     clients: Vec<JoinHandle<Result<()>>>,
@@ -50,43 +74,91 @@ pub(crate) struct Counts {
     pub(crate) bad: AtomicU64,
     /// The first bad answer, in microseconds since the traffic began; 0 if there was none.
     pub(crate) first_bad_us: AtomicU64,
+    /// The ids of the nodes that answered so.
+    pub(crate) bad_nodes: Mutex<BTreeSet<String>>,
+    /// Of requests for `/revision`: when the last one was sent that a node (its id) answered so.
+    pub(crate) answers: Mutex<BTreeMap<(String, String), SystemTime>>,
 }
 
 impl Stage {
-    /// So many proxies, spread over zones a, b and c and over two control planes, all serving a first revision. `fleet` is
-    /// what is said of the fleet afterwards.
-    pub(crate) async fn start(proxies: usize, fleet: &Value) -> Result<Self> {
+    /// Nodes spread over zones a, b and c and over two control planes, all serving a first revision. `fleet` is what is said of
+    /// the fleet afterwards. Where network namespaces are not permitted it goes without Envoys, and says so.
+    pub(crate) async fn start(cast: &Cast, fleet: &Value) -> Result<Self> {
         let postgres = Postgres::start().await?;
         let url = postgres.database()?;
-        let replica = || ControlPlaneSettings::default().database(&url).start();
+        let replica = || {
+            let settings = ControlPlaneSettings::default().database(&url);
+            settings.argument("--load-report-seconds=1").start()
+        };
         let control_planes = vec![replica().await?, replica().await?];
         let upstream = Upstream::start("app").await?;
-        let addresses: Vec<IpAddr> = (0..proxies).map(bind).collect();
+        let addresses: Vec<IpAddr> = (0..cast.proxies).map(bind).collect();
         let port = ports::free_port_on(&addresses)?;
         let mut stage = Self {
             proxies: Vec::new(),
+            envoys: Vec::new(),
+            nodes: Vec::new(),
             port,
             control_planes,
             upstream,
             postgres,
         };
         stage.commit(&stage.config("1", "/")).await?;
-        for index in 0..proxies {
+        for index in 0..cast.proxies {
             let xds = stage.control_planes[index % 2].xds();
-            let zone = ["a", "b", "c"][index % 3];
             let settings = ProxySettings::new(format!("edge-{index:02}"), xds)
                 .bind(bind(index))
                 .workers(1)
-                .zone(zone)
-                .arguments(["--report-interval", "1s"]);
+                .zone(zone(index))
+                .arguments(["--report-interval", cast.report_interval]);
             stage.proxies.push(settings.start().await?);
         }
         for proxy in &mut stage.proxies {
             proxy.wait_live().await?;
+            stage.nodes.push(Node {
+                id: proxy.node_id().to_owned(),
+                listener: proxy.listener(port),
+            });
         }
+        stage.add_envoys(cast.envoys).await?;
         stage.wait_served("1").await?;
         stage.say_of_fleet(fleet).await?;
         Ok(stage)
+    }
+
+    async fn add_envoys(&mut self, envoys: usize) -> Result<()> {
+        for index in 0..envoys {
+            let namespace = match Namespace::new() {
+                Ok(namespace) => namespace,
+                Err(error) => {
+                    println!("SKIPPED: no Envoys, for they need network namespaces: {error:#}");
+                    return Ok(());
+                }
+            };
+            let id = format!("envoy-{index}");
+            let envoy = Apart::start(
+                namespace,
+                Place {
+                    xds: self.control_planes[index % 2].xds(),
+                    node: json!({
+                        "id": id,
+                        "cluster": "default",
+                        "locality": {"zone": zone(index)},
+                        "metadata": {"labels": {"kind": "envoy"}},
+                    }),
+                    api_type: ["DELTA_GRPC", "GRPC"][index % 2],
+                    port: self.port,
+                    upstream: self.upstream.address(),
+                },
+            );
+            let envoy = envoy.await?;
+            self.nodes.push(Node {
+                id,
+                listener: envoy.listener(),
+            });
+            self.envoys.push(envoy);
+        }
+        Ok(())
     }
 
     /// A config whose answer to `/revision` is `text`, and whose `/app` goes to the upstream with its path rewritten.
@@ -144,18 +216,18 @@ routes:
         .await
     }
 
-    /// What each proxy answers for `/revision`.
+    /// What each node answers for `/revision`.
     pub(crate) async fn served(&self) -> Result<Vec<String>> {
-        let asked = self.proxies.iter().map(|proxy| async {
-            let answer = proxy.send(self.port, Request::get("/revision")).await?;
-            anyhow::Ok(answer.text())
+        let asked = self.nodes.iter().map(|node| async {
+            let answer = client::send(node.listener, Request::get(REVISION)).await;
+            anyhow::Ok(answer.with_context(|| format!("at {}", node.id))?.text())
         });
         try_join_all(asked).await
     }
 
-    /// Waits until all proxies answer with this.
+    /// Waits until all nodes answer with this.
     pub(crate) async fn wait_served(&self, text: &str) -> Result<()> {
-        wait::until("all proxies serve it", SERVED_WITHIN, async || {
+        wait::until("all nodes serve it", SERVED_WITHIN, async || {
             let served = self.served().await.map_err(|error| format!("{error:#}"))?;
             if served.iter().all(|served| served == text) {
                 Ok(())
@@ -166,22 +238,30 @@ routes:
         .await
     }
 
-    /// Sends requests to all proxies, one client each, until it is ended.
+    /// Sends requests to all nodes, one client each, until it is ended.
     pub(crate) fn traffic(&self, target: &'static str) -> Traffic {
         let (ended, counts) = (Arc::new(AtomicBool::new(false)), Arc::<Counts>::default());
         let began = Instant::now();
-        let clients = self.proxies.iter().map(|proxy| {
+        let clients = self.nodes.iter().map(|node| {
             let (ended, counts) = (ended.clone(), counts.clone());
-            let peer = proxy.listener(self.port);
+            let node = node.clone();
             tokio::spawn(async move {
-                let mut connection = Connection::open(peer).await?;
+                let mut connection = Connection::open(node.listener).await?;
                 while !ended.load(Ordering::Relaxed) {
+                    let sent = SystemTime::now();
                     let answer = connection.send(Request::get(target)).await;
-                    let answer = answer.with_context(|| format!("a request to {peer} failed"))?;
+                    let answer =
+                        answer.with_context(|| format!("a request to {} failed", node.id))?;
+                    if target == REVISION {
+                        let key = (node.id.clone(), answer.text());
+                        counts.answers.lock().unwrap().insert(key, sent);
+                    }
                     if answer.status == 200 {
                         counts.good.fetch_add(1, Ordering::Relaxed);
                     } else {
                         counts.bad.fetch_add(1, Ordering::Relaxed);
+                        let nodes = &counts.bad_nodes;
+                        nodes.lock().unwrap().insert(node.id.clone());
                         let us = u64::try_from(began.elapsed().as_micros())?;
                         let first = &counts.first_bad_us;
                         let _ = first.compare_exchange(0, us, Ordering::Relaxed, Ordering::Relaxed);
@@ -239,6 +319,10 @@ pub(crate) fn quick_canary() -> Value {
 /// A fleet that moves by [`quick_canary`].
 pub(crate) fn quick_canary_fleet() -> Value {
     json!({"rollout": {"strategy": "quick"}, "strategies": {"quick": quick_canary()}})
+}
+
+fn zone(index: usize) -> &'static str {
+    ["a", "b", "c"][index % 3]
 }
 
 fn bind(index: usize) -> IpAddr {
