@@ -1,5 +1,10 @@
 //! Staged rollouts with everything real: many proxies under traffic, two control planes on one Postgres.
 
 mod bad_revision;
+mod command_line;
 mod completes;
+mod course;
+mod database_away;
+mod driver_killed;
+mod joining;
 mod stage;

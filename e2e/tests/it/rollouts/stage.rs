@@ -32,6 +32,10 @@ pub(crate) struct Stage {
     pub(crate) control_planes: Vec<ControlPlane>,
     pub(crate) upstream: Upstream,
     pub(crate) postgres: Postgres,
+    /// The URL of the database.
+    pub(crate) database: String,
+    /// How many proxies have been started; each has an address of its own.
+    started: usize,
 }
 
 /// Requests to all proxies, until they are ended.
@@ -69,24 +73,37 @@ impl Stage {
             control_planes,
             upstream,
             postgres,
+            database: url,
+            started: 0,
         };
-        stage.commit(&stage.config("1", "/")).await?;
+        let (_, first) = stage.commit(&stage.config("1", "/")).await?;
         for index in 0..proxies {
-            let xds = stage.control_planes[index % 2].xds();
-            let zone = ["a", "b", "c"][index % 3];
-            let settings = ProxySettings::new(format!("edge-{index:02}"), xds)
-                .bind(bind(index))
-                .workers(1)
-                .zone(zone)
-                .arguments(["--report-interval", "1s"]);
-            stage.proxies.push(settings.start().await?);
+            let node = format!("edge-{index:02}");
+            stage.join(&node, index % 2).await?;
         }
         for proxy in &mut stage.proxies {
             proxy.wait_live().await?;
         }
         stage.wait_served("1").await?;
+        // Or the next commit would wait for it.
+        stage
+            .wait_for(&first, &["completed"], SERVED_WITHIN)
+            .await?;
         stage.say_of_fleet(fleet).await?;
         Ok(stage)
+    }
+
+    /// Starts one more proxy, at one of the control planes. Zones are given in turn.
+    pub(crate) async fn join(&mut self, node: &str, replica: usize) -> Result<()> {
+        let index = self.started;
+        self.started += 1;
+        let settings = ProxySettings::new(node, self.control_planes[replica].xds())
+            .bind(bind(index))
+            .workers(1)
+            .zone(["a", "b", "c"][index % 3])
+            .arguments(["--report-interval", "1s"]);
+        self.proxies.push(settings.start().await?);
+        Ok(())
     }
 
     /// A config whose answer to `/revision` is `text`, and whose `/app` goes to the upstream with its path rewritten.
