@@ -39,6 +39,17 @@ pub(crate) struct Cast {
     pub(crate) report_interval: &'static str,
 }
 
+impl Cast {
+    /// So many proxies, which report every second.
+    pub(crate) fn proxies(proxies: usize) -> Self {
+        Self {
+            proxies,
+            envoys: 0,
+            report_interval: "1s",
+        }
+    }
+}
+
 /// Everything that runs. The order is that of dropping: proxies first.
 pub(crate) struct Stage {
     pub(crate) proxies: Vec<Proxy>,
@@ -48,6 +59,12 @@ pub(crate) struct Stage {
     pub(crate) control_planes: Vec<ControlPlane>,
     pub(crate) upstream: Upstream,
     pub(crate) postgres: Postgres,
+    /// The URL of the database.
+    pub(crate) database: String,
+    /// How many proxies have been started; each has an address of its own.
+    started: usize,
+    /// How often proxies report.
+    report_interval: &'static str,
 }
 
 /// One of the proxies or Envoys.
@@ -102,16 +119,14 @@ impl Stage {
             control_planes,
             upstream,
             postgres,
+            database: url,
+            started: 0,
+            report_interval: cast.report_interval,
         };
-        stage.commit(&stage.config("1", "/")).await?;
+        let (_, first) = stage.commit(&stage.config("1", "/")).await?;
         for index in 0..cast.proxies {
-            let xds = stage.control_planes[index % 2].xds();
-            let settings = ProxySettings::new(format!("edge-{index:02}"), xds)
-                .bind(bind(index))
-                .workers(1)
-                .zone(zone(index))
-                .arguments(["--report-interval", cast.report_interval]);
-            stage.proxies.push(settings.start().await?);
+            let node = format!("edge-{index:02}");
+            stage.join(&node, index % 2).await?;
         }
         for proxy in &mut stage.proxies {
             proxy.wait_live().await?;
@@ -122,6 +137,10 @@ impl Stage {
         }
         stage.add_envoys(cast.envoys).await?;
         stage.wait_served("1").await?;
+        // Or the next commit would wait for it.
+        stage
+            .wait_for(&first, &["completed"], SERVED_WITHIN)
+            .await?;
         stage.say_of_fleet(fleet).await?;
         Ok(stage)
     }
@@ -158,6 +177,19 @@ impl Stage {
             });
             self.envoys.push(envoy);
         }
+        Ok(())
+    }
+
+    /// Starts one more proxy, at one of the control planes. Zones are given in turn.
+    pub(crate) async fn join(&mut self, node: &str, replica: usize) -> Result<()> {
+        let index = self.started;
+        self.started += 1;
+        let settings = ProxySettings::new(node, self.control_planes[replica].xds())
+            .bind(bind(index))
+            .workers(1)
+            .zone(zone(index))
+            .arguments(["--report-interval", self.report_interval]);
+        self.proxies.push(settings.start().await?);
         Ok(())
     }
 
