@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use xds::node::Node;
+use xds::node::{ClientClass, Node};
 use xds::type_url::ResourceType;
 
 use crate::metrics::Metrics;
@@ -95,11 +95,13 @@ impl Nodes {
         })
     }
 
-    /// Notes a new stream, of `only` one type if it is not an aggregated one, that is to bring the revision `wanted`. The node
+    /// Notes a new stream that serves what is for clients of `class`, of `only` one type if it is not an aggregated one, and is to
+    /// bring the revision `wanted`. The node
     /// counts as connected until the handles of all its streams are dropped.
     pub fn connect(
         self: &Arc<Self>,
         node: &Node,
+        class: ClientClass,
         only: Option<ResourceType>,
         wanted: u64,
     ) -> NodeHandle {
@@ -111,7 +113,7 @@ impl Nodes {
             id: node.id.clone(),
             replica: self.replica.clone(),
             connected: true,
-            class: node.class().as_str().to_owned(),
+            class: class.as_str().to_owned(),
             user_agent: user_agent(node),
             zone: node.zone.clone(),
             labels: node.labels.clone(),
@@ -414,9 +416,9 @@ mod tests {
     #[test]
     fn two_live_streams_with_one_id_are_a_problem_until_one_ends() {
         let nodes = Nodes::new("r".into(), Arc::default());
-        let first = nodes.connect(&node(), None, 1);
+        let first = nodes.connect(&node(), ClientClass::Envoy, None, 1);
         assert!(status(&nodes).problems.is_empty());
-        let second = nodes.connect(&node(), None, 1);
+        let second = nodes.connect(&node(), ClientClass::Envoy, None, 1);
         assert_eq!(status(&nodes).problems.len(), 1);
         drop(second);
         assert!(status(&nodes).problems.is_empty() && status(&nodes).connected);
@@ -429,8 +431,9 @@ mod tests {
     #[test]
     fn streams_of_different_types_are_one_client() {
         let nodes = Nodes::new("r".into(), Arc::default());
-        let _clusters = nodes.connect(&node(), Some(ResourceType::Cluster), 1);
-        let _listeners = nodes.connect(&node(), Some(ResourceType::Listener), 1);
+        let _clusters = nodes.connect(&node(), ClientClass::Envoy, Some(ResourceType::Cluster), 1);
+        let _listeners =
+            nodes.connect(&node(), ClientClass::Envoy, Some(ResourceType::Listener), 1);
         assert!(status(&nodes).problems.is_empty());
     }
 }

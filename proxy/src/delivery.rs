@@ -15,10 +15,11 @@ use tokio::time::Instant;
 use xds::compile::compile;
 use xds::config::Config;
 use xds::fast_lane::{with_answers, with_endpoints};
-use xds::problem::Problem;
+use xds::problem::{Code, Problem};
 use xds::resource::cluster::dns::Query;
 use xds::snapshot::Snapshot;
 use xds::sum::RevisionSums;
+use xds::type_url::ResourceType;
 
 use self::fit::{Decision, Fit};
 use crate::dns::Answers;
@@ -156,6 +157,8 @@ pub(crate) struct Delivery<S> {
     /// What is known of the names of all these configs.
     answers: Arc<Answers>,
     refused: Option<Refused>,
+    /// The assignment whose clusters have no endpoints yet, and until when they are waited for.
+    lacking: Option<(u64, Instant)>,
     /// What does not fit together in the wire set that was judged last.
     unfit: Vec<Problem>,
     assignment: u64,
@@ -177,6 +180,7 @@ impl<S: Switch> Delivery<S> {
             warming: None,
             answers: Arc::default(),
             refused: None,
+            lacking: None,
             unfit: Vec::new(),
             assignment: 0,
             compilations: 0,
@@ -397,9 +401,15 @@ impl<S: Switch> Delivery<S> {
             return None;
         }
         let (held, mut problems) = self.compile(wire_set, target.revision);
-        let transient = problems.is_empty();
-        if transient {
+        let lacks_endpoints = lacks_endpoints_alone(&problems);
+        if lacks_endpoints && now < self.lacking(target, now) {
+            return None;
+        }
+        let transient = problems.is_empty() || lacks_endpoints;
+        if problems.is_empty() {
             problems = self.switch.stage(&held.config);
+        }
+        if transient {
             self.due = (!problems.is_empty()).then(|| now + RETRY_PAUSE);
         }
         if problems.is_empty() {
@@ -413,6 +423,17 @@ impl<S: Switch> Delivery<S> {
             transient,
         });
         None
+    }
+
+    /// Until when the endpoints of a target are waited for: they are no part of the revision and may come after all that is.
+    fn lacking(&mut self, target: &Target, now: Instant) -> Instant {
+        let until = match self.lacking {
+            Some((assignment, until)) if assignment == target.assignment => until,
+            _ => now + self.patience,
+        };
+        self.lacking = Some((target.assignment, until));
+        self.due = Some(until);
+        until
     }
 
     fn refresh_endpoints(&mut self, wire_set: &Snapshot) {
@@ -458,6 +479,17 @@ impl<S: Switch> Delivery<S> {
         // With a foreign control plane every change is a step of its own, and there is no way back to offer.
         self.previous = before.filter(|before| before.revision > 0);
     }
+}
+
+/// Whether nothing is wrong but that clusters have no endpoints: they are what a cluster refers to.
+fn lacks_endpoints_alone(problems: &[Problem]) -> bool {
+    let is_of_cluster = |problem: &Problem| {
+        let resource = problem.resource.as_ref();
+        resource.is_some_and(|resource| resource.ty == ResourceType::Cluster)
+    };
+    let mut problems = problems.iter().peekable();
+    problems.peek().is_some()
+        && problems.all(|problem| problem.code == Code::MissingReference && is_of_cluster(problem))
 }
 
 impl Refused {

@@ -62,7 +62,9 @@ async fn serve<V: Variant>(
         .ok_or_else(|| Status::not_found(format!("there is no fleet {:?}", node.fleet)))?;
     tracing::info!(fleet = %node.fleet, node = %node.id, class = %node.class(), "xDS stream opened");
     let target = watched.borrow_and_update().pick(member(&node)).served;
-    let handle = context.nodes.connect(&node, only, target.revision());
+    let handle = context
+        .nodes
+        .connect(&node, V::class(node.class()), only, target.revision());
     let mut session = Session {
         context,
         only,

@@ -34,10 +34,11 @@ impl Targets {
         self.seen > assignment
     }
 
-    /// Whether the proxy is to be told of this revision. A lower one is as good as a higher one, if its assignment is newer.
+    /// Whether the proxy is to be told of this revision. A lower one is as good as a higher one, if its assignment is newer; the
+    /// one that it was told last is no news, whatever changed for others.
     pub(super) fn tell(&mut self, assignment: u64, revision: u64) -> bool {
-        if self.has_seen_more_than(assignment) || self.told.back() == Some(&(assignment, revision))
-        {
+        let last = self.told.back().map(|(_, revision)| *revision);
+        if self.has_seen_more_than(assignment) || last == Some(revision) {
             return false;
         }
         if self.told.len() == TOLD_MAX {
@@ -65,8 +66,8 @@ mod tests {
         assert!(targets.tell(5, 2));
         assert!(!targets.tell(5, 2));
         assert!(targets.tell(6, 1));
-        // A new assignment is told although it says the same: whoever knows less must wait from now on.
-        assert!(targets.tell(7, 1));
+        // What changed for others is no news: whoever knows less wants the same of this one.
+        assert!(!targets.tell(7, 1));
         assert_eq!(targets.revision(5), Some(2));
         targets.sees(6);
         assert_eq!((targets.revision(5), targets.revision(6)), (None, Some(1)));

@@ -26,7 +26,7 @@ use tokio_stream::wrappers::UnboundedReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::Streaming;
 use tonic::transport::Endpoint;
-use xds::node::Node;
+use xds::node::{ClientClass, Node};
 
 const CLUSTERS: &str = "type.googleapis.com/envoy.config.cluster.v3.Cluster";
 const SOON: Duration = Duration::from_secs(20);
@@ -307,11 +307,11 @@ async fn two_live_streams_with_one_id_at_two_replicas_are_a_problem_until_one_en
     };
     let start = tokio::time::Instant::now();
     let at = |seconds| start + Duration::from_secs(seconds);
-    let at_a = a.nodes.connect(&edge, None, 0);
+    let at_a = a.nodes.connect(&edge, ClientClass::Envoy, None, 0);
     a.wait_for(|status| status.replica == "a").await;
 
     // It moves: the old stream is seen to end a little later, and nothing is wrong.
-    let at_b = b.nodes.connect(&edge, None, 0);
+    let at_b = b.nodes.connect(&edge, ClientClass::Envoy, None, 0);
     a.wait_for(|status| status.replica == "b").await;
     a.lookout.round(at(0)).await.unwrap();
     b.lookout.round(at(0)).await.unwrap();
@@ -321,7 +321,7 @@ async fn two_live_streams_with_one_id_at_two_replicas_are_a_problem_until_one_en
     assert!(a.status().await.unwrap().problems.is_empty());
 
     // A second client with its id stays at the other replica: both go on.
-    let at_a = a.nodes.connect(&edge, None, 0);
+    let at_a = a.nodes.connect(&edge, ClientClass::Envoy, None, 0);
     a.wait_for(|status| status.replica == "a").await;
     for seconds in [10, 15] {
         a.lookout.round(at(seconds)).await.unwrap();
@@ -345,7 +345,7 @@ async fn two_live_streams_with_one_id_at_two_replicas_are_a_problem_until_one_en
         .await;
 
     // One that was overwritten by a stream that has ended is written down again.
-    let at_a = a.nodes.connect(&edge, None, 0);
+    let at_a = a.nodes.connect(&edge, ClientClass::Envoy, None, 0);
     b.wait_for(|status| status.replica == "a").await;
     drop(at_a);
     b.wait_for(|status| !status.connected).await;

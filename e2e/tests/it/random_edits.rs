@@ -108,10 +108,12 @@ async fn every_client_is_answered_rightly_through_200_random_edits() -> Result<(
         history.add(what, &model);
         stage.apply(&model, &mut lane).await?;
         if edit % BETWEEN_PAUSES == 0 {
-            clients
-                .settle(&model)
-                .await
-                .with_context(|| format!("after edit {edit} ({what}), RANDOM_EDITS_SEED={seed}"))?;
+            if let Err(error) = clients.settle(&model).await {
+                let rollouts = stage.rollouts().await?;
+                return Err(error.context(format!(
+                    "after edit {edit} ({what}), RANDOM_EDITS_SEED={seed}; {rollouts}"
+                )));
+            }
         }
     }
     let took = start.elapsed();
@@ -153,6 +155,18 @@ impl Site {
 }
 
 impl Stage {
+    /// How the newest rollout of each control plane stands, for whoever looks for a fault.
+    async fn rollouts(&self) -> Result<String> {
+        let asked = self.sites.iter().map(|site| async {
+            let latest = "/v1/fleets/default/rollouts/latest";
+            let rollout = site.control_plane.get(latest).await?;
+            let told = ["from", "to", "state", "outcome", "verdicts", "nodes"];
+            let told = told.map(|field| format!("{field}: {}", rollout[field]));
+            anyhow::Ok(told.join(", "))
+        });
+        Ok(try_join_all(asked).await?.join("\n"))
+    }
+
     /// Writes what is not as it was written last: endpoints first, so that a new cluster has them from its first moment.
     async fn apply(&self, model: &Model, lane: &mut BTreeMap<String, String>) -> Result<()> {
         let mut next = model.fast_lane(&self.upstream_ports);

@@ -315,6 +315,56 @@ fn listener_without_routes() -> Arc<Resource> {
     Arc::new(Resource::decode(ResourceType::Listener, bytes.into(), None).unwrap())
 }
 
+// === endpoints ===
+
+fn of_json(ty: ResourceType, json: &serde_json::Value) -> Arc<Resource> {
+    let (_, bytes) = proto::json::from_json(json).unwrap();
+    Arc::new(Resource::decode(ty, bytes.into(), None).unwrap())
+}
+
+/// A wire set with a cluster whose endpoints come by EDS, with or without them.
+fn by_eds(with_endpoints: bool) -> Snapshot {
+    let cluster = serde_json::json!({
+        "@type": "type.googleapis.com/envoy.config.cluster.v3.Cluster",
+        "name": "c",
+        "type": "EDS",
+        "eds_cluster_config": {"eds_config": {"ads": {}, "resource_api_version": "V3"}},
+    });
+    let endpoints = serde_json::json!({
+        "@type": "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment",
+        "cluster_name": "c",
+    });
+    let endpoints = of_json(ResourceType::ClusterLoadAssignment, &endpoints);
+    let cluster = of_json(ResourceType::Cluster, &cluster);
+    [cluster]
+        .into_iter()
+        .chain(with_endpoints.then_some(endpoints))
+        .collect()
+}
+
+#[test]
+fn endpoints_that_come_after_the_revision_are_waited_for_and_not_refused() {
+    let (mut delivery, start) = (ours(), now());
+    let (without, with) = (by_eds(false), by_eds(true));
+    delivery.target(target(1, Phase::Activate, &without), &without, start);
+    assert_eq!(delivery.report().state, State::Missing);
+    delivery.wire_set_changed(&with, true, start);
+    assert_eq!(delivery.report().state, State::Active);
+}
+
+#[test]
+fn endpoints_that_do_not_come_are_a_refusal_that_may_pass() {
+    let (mut delivery, start) = (ours(), now());
+    let (without, with) = (by_eds(false), by_eds(true));
+    delivery.target(target(1, Phase::Activate, &without), &without, start);
+    delivery.time_has_come(&without, true, start + PATIENCE);
+    let report = delivery.report();
+    assert_eq!((report.state, report.transient), (State::Refused, true));
+    assert_eq!(report.problems[0].code, Code::MissingReference);
+    delivery.time_has_come(&with, true, start + PATIENCE + RETRY_PAUSE);
+    assert_eq!(delivery.report().state, State::Active);
+}
+
 // === names ===
 
 fn addresses(config: &Config) -> Vec<String> {
