@@ -47,6 +47,7 @@ pub(crate) struct Stage {
     pub(crate) port: u16,
     pub(crate) control_planes: Vec<ControlPlane>,
     pub(crate) upstream: Upstream,
+    #[allow(dead_code, reason = "it runs as long as the stage stands")]
     pub(crate) postgres: Postgres,
 }
 
