@@ -205,3 +205,58 @@ fn node(status: NodeStatus) -> Node {
         doubtful: !status.problems.is_empty(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::model::timestamp::Timestamp;
+    use crate::store::node_status::Refusal;
+
+    fn status(class: &str, sent: u64, acked: u64, live: Option<u64>) -> NodeStatus {
+        NodeStatus {
+            fleet: "default".to_owned(),
+            id: "n".to_owned(),
+            replica: "r".to_owned(),
+            connected: true,
+            class: class.to_owned(),
+            user_agent: String::new(),
+            zone: String::new(),
+            labels: BTreeMap::new(),
+            connected_at: Timestamp::from_micros(0),
+            wanted_revision: None,
+            sent_revision: Some(sent),
+            acked_revision: Some(acked),
+            live_revision: live,
+            staged_revision: None,
+            refused: None,
+            problems: Vec::new(),
+            updated_at: Timestamp::from_micros(0),
+        }
+    }
+
+    fn refused(mut status: NodeStatus, revision: u64) -> NodeStatus {
+        status.refused = Some(Refusal {
+            revision,
+            type_url: String::new(),
+            resources: Vec::new(),
+            message: String::new(),
+            at: Timestamp::from_micros(0),
+        });
+        status
+    }
+
+    #[test]
+    fn what_a_client_has_is_not_known_from_what_it_is_sent_until_what_it_acknowledges() {
+        assert_eq!(has(&status("envoy", 1, 1, None)), Some(1));
+        assert_eq!(has(&status("envoy", 2, 1, None)), None);
+        // It was sent the old one again after it had refused a part of the new one.
+        assert_eq!(has(&refused(status("envoy", 1, 1, None), 2)), None);
+        assert_eq!(has(&status("signalbox", 2, 2, Some(1))), None);
+        assert_eq!(has(&status("signalbox", 2, 2, Some(2))), Some(2));
+        // Our own proxy takes a revision whole or not at all.
+        let proxy = status("signalbox", 1, 1, Some(1));
+        assert_eq!(has(&refused(proxy, 2)), Some(1));
+    }
+}

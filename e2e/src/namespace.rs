@@ -6,6 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -14,6 +15,8 @@ use crate::tools;
 
 /// Relays between sockets in the file system and ports of 127.0.0.1, from inside.
 const RELAY: &str = include_str!("namespace/relay.py");
+/// Python is slow to start on a busy machine.
+const READY_WITHIN: Duration = Duration::from_mins(1);
 const PREFIX: &str = "signalbox-";
 /// Where `ip netns` keeps its namespaces (ip-netns(8)).
 const FOLDER: &str = "/run/netns";
@@ -53,9 +56,7 @@ impl Namespace {
         command.args(ways.iter().flat_map(|(from, to)| [from, to]));
         let mut process = Spawn::new(format!("relay in {}", self.name), command).start()?;
         let ready = |line: &str| (line == "ready").then_some(());
-        process
-            .line("it is ready", std::time::Duration::from_mins(1), ready)
-            .await?;
+        process.line("it is ready", READY_WITHIN, ready).await?;
         Ok(process)
     }
 }

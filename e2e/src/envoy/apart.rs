@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::process::Command;
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
@@ -12,6 +11,7 @@ use super::Envoy;
 use crate::door::Door;
 use crate::namespace::Namespace;
 use crate::process::Process;
+use crate::tools;
 
 /// Who it is and what it reaches.
 pub struct Place {
@@ -29,7 +29,7 @@ pub struct Place {
 
 /// A running Envoy. The order is that of dropping: programs first.
 pub struct Apart {
-    envoy: Envoy,
+    _envoy: Envoy,
     _relay: Process,
     listener: SocketAddr,
     _doors: Vec<Door>,
@@ -70,7 +70,7 @@ impl Apart {
             .to_owned();
         let config = path("bootstrap.json");
         fs::write(&config, bootstrap.to_string())?;
-        let mut command: Command = namespace.command(crate::tools::envoy()?)?;
+        let mut command = namespace.command(tools::envoy()?)?;
         command.arg("--config-path").arg(&config);
         let process = super::spawn(&name, command)?;
         let mut envoy = Envoy {
@@ -80,7 +80,7 @@ impl Apart {
         };
         envoy.wait_live().await?;
         Ok(Self {
-            envoy,
+            _envoy: envoy,
             _relay: relay,
             listener,
             _doors: doors,
@@ -91,10 +91,5 @@ impl Apart {
     /// Where its listener is reached from outside.
     pub fn listener(&self) -> SocketAddr {
         self.listener
-    }
-
-    /// Envoy itself.
-    pub fn envoy(&mut self) -> &mut Envoy {
-        &mut self.envoy
     }
 }

@@ -58,6 +58,7 @@ pub(crate) struct Stage {
     pub(crate) port: u16,
     pub(crate) control_planes: Vec<ControlPlane>,
     pub(crate) upstream: Upstream,
+    #[allow(dead_code, reason = "it runs as long as the stage stands")]
     pub(crate) postgres: Postgres,
     /// The URL of the database.
     pub(crate) database: String,
