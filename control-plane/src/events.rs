@@ -137,7 +137,7 @@ impl Feed {
         let mut running = self.running.lock().await;
         if !*running {
             let mut seen = Seen::default();
-            seen.read(&*self.store).await?;
+            seen.read(&*self.store, &mut Vec::new()).await?;
             tokio::spawn(self.clone().run(seen));
             *running = true;
         }
@@ -157,34 +157,41 @@ impl Feed {
                 return;
             }
             drop(running);
-            match seen.read(&*self.store).await {
-                Ok(found) => found.into_iter().for_each(|event| {
-                    // Whoever has stopped listening misses nothing.
-                    let _ = self.events.send(Arc::new(event));
-                }),
-                Err(error) => tracing::warn!(%error, "events wait until the store can be read"),
+            let mut found = Vec::new();
+            if let Err(error) = seen.read(&*self.store, &mut found).await {
+                tracing::warn!(%error, "events wait until the store can be read");
+            }
+            for event in found {
+                // Whoever has stopped listening misses nothing.
+                let _ = self.events.send(Arc::new(event));
             }
         }
     }
 }
 
 impl Seen {
-    /// Reads the store, and says what is not as it was. A fleet that is seen for the first time has no past.
-    async fn read(&mut self, store: &dyn Store) -> Result<Vec<Event>, StoreError> {
+    /// Reads the store, and says what is not as it was. A fleet that is seen for the first time has no past. What was found
+    /// when the store fails is as good as the rest, and is not found again.
+    async fn read(&mut self, store: &dyn Store, found: &mut Vec<Event>) -> Result<(), StoreError> {
         let fleets = store.fleets().await?;
         self.0
             .retain(|name, _| fleets.iter().any(|fleet| fleet.name == *name));
-        let mut found = Vec::new();
         for fleet in fleets {
             let nodes = lookout::census(store, &fleet.name).await?;
-            let (head, is_new) = (fleet.head, !self.0.contains_key(&fleet.name));
-            let seen = self.0.entry(fleet.name.clone()).or_default();
-            let rollouts = rollout_events(store, &fleet.name, &mut seen.rollout).await?;
-            if is_new {
-                (seen.head, seen.nodes) = (head, nodes);
+            let before = self.0.get(&fleet.name).and_then(|it| it.rollout.as_ref());
+            let (rollouts, rollout) = rollout_events(store, &fleet.name, before).await?;
+            let Some(seen) = self.0.get_mut(&fleet.name) else {
+                let head = fleet.head;
+                let seen = SeenFleet {
+                    head,
+                    rollout,
+                    nodes,
+                };
+                self.0.insert(fleet.name, seen);
                 continue;
-            }
+            };
             let committed = revisions_after(store, &fleet.name, seen.head).await?;
+            seen.rollout = rollout;
             seen.head = committed.last().map_or(seen.head, |last| last.number);
             found.extend(
                 committed
@@ -197,7 +204,7 @@ impl Seen {
             }
             seen.nodes = nodes;
         }
-        Ok(found)
+        Ok(())
     }
 }
 
@@ -224,26 +231,31 @@ async fn revisions_after(
 async fn rollout_events(
     store: &dyn Store,
     fleet: &str,
-    seen: &mut Option<(String, u64)>,
-) -> Result<Vec<Event>, StoreError> {
+    seen: Option<&(String, u64)>,
+) -> Result<(Vec<Event>, Option<(String, u64)>), StoreError> {
     let mut rollouts = store.rollouts(fleet, None, ROLLOUTS).await?;
     if let Some((last, _)) = seen
         && let Some(position) = rollouts.iter().position(|rollout| rollout.id == *last)
     {
         rollouts.truncate(position + 1);
     }
-    let mut found = Vec::new();
+    let (mut found, mut newest) = (Vec::new(), seen.cloned());
     for rollout in rollouts.iter().rev() {
-        let after = match seen {
+        let mut after = match seen {
             Some((last, seq)) if *last == rollout.id => *seq,
             _ => 0,
         };
-        let events = store.rollout_events(&rollout.id, after, PAGE).await?;
-        let last = events.last().map_or(after, |event| event.seq);
-        *seen = Some((rollout.id.clone(), last));
-        found.extend(events.iter().map(|event| rollout_event(rollout, event)));
+        loop {
+            let events = store.rollout_events(&rollout.id, after, PAGE).await?;
+            after = events.last().map_or(after, |event| event.seq);
+            found.extend(events.iter().map(|event| rollout_event(rollout, event)));
+            if events.len() < PAGE as usize {
+                break;
+            }
+        }
+        newest = Some((rollout.id.clone(), after));
     }
-    Ok(found)
+    Ok((found, newest))
 }
 
 fn rollout_event(rollout: &Rollout, stored: &StoredEvent) -> Event {

@@ -5,6 +5,8 @@ use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::rollout::State;
+use crate::rollout::strategy::Mode;
 use crate::store::{Store, StoreError};
 
 /// How a new revision reaches nodes, told with every write.
@@ -28,7 +30,7 @@ enum DeliveryState {
     RollingOut,
     /// It is taken along by the rollout after the one that is under way.
     Waiting,
-    /// A rollout was rolled back or canceled: nothing moves until somebody reverts or begins a rollout.
+    /// A rollout was rolled back or canceled, or is on its way back: nothing moves until somebody reverts or begins a rollout.
     Held,
     /// The fleet is moved by hand.
     Manual,
@@ -55,13 +57,20 @@ impl Delivery {
         let row = store.fleet(fleet).await?;
         let newest = store.rollouts(fleet, None, 1).await?.into_iter().next();
         let (state, rollout) = match newest {
-            Some(rollout) if rollout.to == revision => {
+            // If it goes to a newer one, it takes this one along.
+            Some(rollout) if rollout.to >= revision => {
                 (DeliveryState::RollingOut, Some(rollout.id))
+            }
+            _ if row.settings.rollout.mode == Mode::Manual => (DeliveryState::Manual, None),
+            _ if row.held.is_some() => (DeliveryState::Held, row.held),
+            // When it is back, it holds the fleet.
+            Some(rollout) if rollout.state == State::RollingBack => {
+                (DeliveryState::Held, Some(rollout.id))
             }
             Some(rollout) if !rollout.state.is_terminal() => {
                 (DeliveryState::Waiting, Some(rollout.id))
             }
-            _ if row.held.is_some() => (DeliveryState::Held, row.held),
+            // The fleet was moved by hand when this was stored.
             _ => (DeliveryState::Manual, None),
         };
         Ok(Self { state, rollout })

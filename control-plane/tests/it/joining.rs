@@ -103,6 +103,9 @@ impl Rig {
         });
         self.put(&format!("/v1/fleets/{name}/config"), &config)
             .await;
+        let ended = format!("/v1/fleets/{name}/rollouts/latest?wait=20s&until=completed");
+        let rollout = self.send(Request::get(ended)).await.json().unwrap();
+        assert_eq!(rollout["state"], "completed");
     }
 
     async fn channel(&self) -> Channel {

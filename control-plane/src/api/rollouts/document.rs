@@ -17,7 +17,9 @@ use crate::store::node_status::NodeStatus;
 use crate::store::rollout::StoredEvent;
 
 /// So many events are shown, the newest.
-const EVENTS_MAX: u32 = 1_000;
+const EVENTS_MAX: usize = 1_000;
+/// So many events are read in one statement.
+const PAGE: u32 = 1_000;
 /// So many nodes are named, those that are not where they should be first.
 const NODES_MAX: usize = 1_000;
 
@@ -198,25 +200,28 @@ impl From<&rollout::Rollout> for RolloutSummary {
 impl Rollout {
     /// A rollout with everything that is known of it.
     pub(super) async fn of(state: &ApiState, rollout: rollout::Rollout) -> Result<Self> {
-        let events = events(state, &rollout.id).await?;
+        let mut events = events(state, &rollout.id).await?;
+        let selections = selections(&rollout, &events);
+        let excess = events.len().saturating_sub(EVENTS_MAX);
+        events.drain(..excess);
         let nodes = if rollout.state.is_terminal() {
             None
         } else {
             Some(state.store.every_node(&rollout.fleet).await?)
         };
-        Ok(Self::new(rollout, events, nodes.as_deref()))
+        Ok(Self::new(rollout, events, &selections, nodes.as_deref()))
     }
 
     fn new(
         rollout: rollout::Rollout,
         events: Vec<StoredEvent>,
+        selections: &BTreeMap<u32, Selection>,
         nodes: Option<&[NodeStatus]>,
     ) -> Self {
-        let selections = selections(&rollout, &events);
         let mut counts = nodes.map(|_| vec![Counts::default(); rollout.strategy.waves.len()]);
         let mut shown = Vec::new();
         for status in nodes.into_iter().flatten() {
-            let wave = wave_of(&rollout, &selections, status);
+            let wave = wave_of(&rollout, selections, status);
             let node = NodeInRollout::new(&rollout, wave, status);
             if let (Some(counts), Some(wave)) = (&mut counts, wave)
                 && let Some(counts) = counts.get_mut(wave as usize)
@@ -297,21 +302,19 @@ impl From<StoredEvent> for RolloutEvent {
     }
 }
 
-/// The newest events.
+/// All events, from the oldest: the first waves are told by the first ones.
 async fn events(state: &ApiState, id: &str) -> Result<Vec<StoredEvent>> {
     let mut events = Vec::new();
     let mut after = 0;
     loop {
-        let page = state.store.rollout_events(id, after, EVENTS_MAX).await?;
-        let is_last = page.len() < EVENTS_MAX as usize;
+        let page = state.store.rollout_events(id, after, PAGE).await?;
+        let is_last = page.len() < PAGE as usize;
         after = page.last().map_or(after, |event| event.seq);
         events.extend(page);
         if is_last {
             break;
         }
     }
-    let excess = events.len().saturating_sub(EVENTS_MAX as usize);
-    events.drain(..excess);
     Ok(events)
 }
 

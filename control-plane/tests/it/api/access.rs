@@ -14,11 +14,11 @@ use tower::ServiceExt as _;
 
 use super::{Answer, Api, CONFIG, SHOP};
 
-const ROOT: &str = "the-secret-of-the-first-admin-token";
+pub(super) const ROOT: &str = "the-secret-of-the-first-admin-token";
 
 impl Api {
     /// One that asks for tokens; the secret of an admin is `ROOT`.
-    async fn asking() -> Self {
+    pub(super) async fn asking() -> Self {
         Self::asking_with_tokens().await.0
     }
 
@@ -44,7 +44,13 @@ impl Api {
         (api, tokens.unwrap())
     }
 
-    async fn with(&self, secret: &str, method: &str, path: &str, body: &Value) -> Answer {
+    pub(super) async fn with(
+        &self,
+        secret: &str,
+        method: &str,
+        path: &str,
+        body: &Value,
+    ) -> Answer {
         let bearer = format!("Bearer {secret}");
         let headers = [("authorization", bearer.as_str()), ("if-match", "*")];
         let body = match body {
@@ -54,12 +60,18 @@ impl Api {
         self.send(method, path, &headers, body).await
     }
 
-    async fn read(&self, secret: &str, path: &str) -> Answer {
+    pub(super) async fn read(&self, secret: &str, path: &str) -> Answer {
         self.with(secret, "GET", path, &Value::Null).await
     }
 
     /// Creates something: nothing may be there yet.
-    async fn create(&self, secret: &str, method: &str, path: &str, body: &Value) -> Answer {
+    pub(super) async fn create(
+        &self,
+        secret: &str,
+        method: &str,
+        path: &str,
+        body: &Value,
+    ) -> Answer {
         let bearer = format!("Bearer {secret}");
         self.send(
             method,
@@ -71,7 +83,7 @@ impl Api {
     }
 
     /// Makes a token; its secret and id.
-    async fn token(&self, wanted: &Value) -> (String, String) {
+    pub(super) async fn token(&self, wanted: &Value) -> (String, String) {
         let made = self.create(ROOT, "POST", "/v1/tokens", wanted).await;
         let made = made.expect(201).json();
         let text = |value: &Value| value.as_str().unwrap().to_owned();

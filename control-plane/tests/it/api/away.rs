@@ -17,7 +17,7 @@ const TOLD_WITHIN: Duration = Duration::from_secs(2);
 const WELL_WITHIN: Duration = Duration::from_secs(5);
 
 /// The readings that are not answered with what is remembered and its age: the status instead, and why.
-const OTHER_READINGS: [(&str, u16, &str); 9] = [
+const OTHER_READINGS: [(&str, u16, &str); 12] = [
     ("/openapi.json", 200, "it is of this process alone"),
     ("/healthz", 200, "it is of this process alone"),
     ("/metrics", 200, "it is of this process alone"),
@@ -31,6 +31,21 @@ const OTHER_READINGS: [(&str, u16, &str); 9] = [
         "/v1/events",
         503,
         "there is no state to tell changes from; streams that are open go on",
+    ),
+    (
+        "/v1/fleets/{fleet}/rollouts",
+        503,
+        "an order is given by what it says, and none can be given now; fleets and nodes tell what is served",
+    ),
+    (
+        "/v1/fleets/{fleet}/rollouts/{id}",
+        503,
+        "an order is given by what it says, and none can be given now; fleets and nodes tell what is served",
+    ),
+    (
+        "/v1/fleets/{fleet}/traffic",
+        503,
+        "its window ends now, and what came last is what is asked for",
     ),
     (
         "/v1/audit",
@@ -83,6 +98,8 @@ fn fill(documented: &str, token: &str) -> String {
     };
     let id = if documented.contains("/nodes/") {
         "edge"
+    } else if documented.contains("/rollouts/") {
+        "latest"
     } else {
         token
     };

@@ -63,9 +63,13 @@ async fn what_a_document_does_not_name_stays_unless_it_is_pruned() {
         .put(CONFIG, &[("if-match", "\"1\"")], &one)
         .await
         .expect(200);
+    let latest = api.get("/v1/fleets/default/rollouts/latest").await.json();
     assert_eq!(
         answer.json(),
-        json!({"revision": 2, "created": ["clusters/extra"], "updated": [], "deleted": []})
+        json!({
+            "revision": 2, "created": ["clusters/extra"], "updated": [], "deleted": [],
+            "delivery": {"state": "waiting", "rollout": latest["id"]}
+        })
     );
     let answer = api
         .put(

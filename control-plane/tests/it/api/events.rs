@@ -114,6 +114,12 @@ async fn commits_and_nodes_are_told_to_every_listener() {
             (&data["fleet"], &data["revision"], &data["detail"]),
             (&json!("default"), &json!(1), &json!("local: why"))
         );
+        // The commit has begun a rollout.
+        let data = listener.next_data().await;
+        assert_eq!(
+            (&data["kind"], &data["revision"]),
+            (&json!("rollout-started"), &json!(1))
+        );
     }
     api.store.heartbeat("r1").await.unwrap();
     for (status, kinds) in [
@@ -134,6 +140,61 @@ async fn commits_and_nodes_are_told_to_every_listener() {
                 );
             }
         }
+    }
+}
+
+#[tokio::test]
+async fn what_happens_to_rollouts_is_told_once_and_in_order() {
+    let api = Api::new().await;
+    let mut listeners = [
+        Listener::start(&api, "", None).await,
+        Listener::start(&api, "?fleet=default", None).await,
+    ];
+    put_route(&api, "a").await;
+    for order in ["pause", "resume", "abort"] {
+        let path = format!("/v1/fleets/default/rollouts/latest:{order}");
+        api.send("POST", &path, &[], "").await.expect(200);
+    }
+    let first = api.get("/v1/fleets/default/rollouts/latest").await.json();
+    let begin = json!({"supersede": true});
+    let path = "/v1/fleets/default/rollouts";
+    let mut ids = vec![first["id"].clone()];
+    for _ in 0..2 {
+        let begun = api.post(path, &[], &begin).await.expect(201);
+        ids.push(begun.json()["id"].clone());
+    }
+    put_route(&api, "b").await;
+    for listener in &mut listeners {
+        let (mut told, mut committed) = (Vec::new(), Vec::new());
+        // They come from two tables: between a revision and a rollout there may be any order, within each there is one.
+        while committed.len() < 2 || told.len() < 8 {
+            let fields = listener.next().await;
+            let data: Value = serde_json::from_str(&fields["data"]).unwrap();
+            assert_eq!(fields["event"], data["kind"]);
+            // Only revisions are told again to who comes back.
+            let has_id = fields.contains_key("id");
+            assert_eq!(has_id, data["kind"] == "revision-committed");
+            match data["kind"].as_str().unwrap() {
+                "revision-committed" => committed.push(data["revision"].as_u64().unwrap()),
+                kind => {
+                    let index = ids.iter().position(|id| *id == data["rollout"]).unwrap();
+                    assert_eq!(data["revision"], 1);
+                    told.push((index, kind.to_owned()));
+                }
+            }
+        }
+        assert_eq!(committed, [1, 2]);
+        let expected = [
+            (0, "rollout-started"),
+            (0, "rollout-ordered"),
+            (0, "rollout-ordered"),
+            (0, "rollout-ordered"),
+            (0, "rollout-ended"),
+            (1, "rollout-started"),
+            (1, "rollout-ended"),
+            (2, "rollout-started"),
+        ];
+        assert_eq!(told, expected.map(|(index, kind)| (index, kind.to_owned())));
     }
 }
 

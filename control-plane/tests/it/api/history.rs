@@ -78,9 +78,13 @@ async fn going_back_is_a_new_revision_equal_to_the_old() {
         .send("POST", &revert, &[("if-match", "\"2\"")], "")
         .await
         .expect(200);
+    let latest = api.get("/v1/fleets/default/rollouts/latest").await.json();
     assert_eq!(
         done.json(),
-        json!({"revision": 3, "created": ["routes/hello"], "updated": [], "deleted": []})
+        json!({
+            "revision": 3, "created": ["routes/hello"], "updated": [], "deleted": [],
+            "delivery": {"state": "waiting", "rollout": latest["id"]}
+        })
     );
     let (first, third) = (
         api.get(&format!("{REVISIONS}/1")).await.json(),

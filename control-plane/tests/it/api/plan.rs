@@ -215,6 +215,7 @@ async fn a_request_is_explained_at_any_revision() {
 #[tokio::test]
 async fn a_node_s_config_is_what_its_class_is_served() {
     let api = Api::with_shop().await;
+    api.complete_rollout().await;
     api.store.heartbeat("r1").await.unwrap();
     let nodes = [node("a", "envoy"), node("b", "signalbox")];
     api.store.write_nodes("r1", &nodes).await.unwrap();

@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Stdio};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use e2e::relay::Relay;
 use serde_json::Value;
@@ -33,22 +33,29 @@ impl Follower {
 
     /// The next event of a revision.
     fn revision(&self) -> Option<u64> {
-        let line = self.out.recv_timeout(SOON).ok()?;
-        let event: Value = serde_json::from_str(&line).unwrap();
-        assert_eq!(
-            (&event["kind"], &event["fleet"]),
-            (&"revision-committed".into(), &"default".into())
-        );
-        event["revision"].as_u64()
+        self.revision_within(SOON)
+    }
+
+    /// The same. What is told of the rollouts that commits begin is passed over.
+    fn revision_within(&self, time: Duration) -> Option<u64> {
+        let until = Instant::now() + time;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let event: Value = serde_json::from_str(&self.out.recv_timeout(left).ok()?).unwrap();
+            let kind = event["kind"].as_str().unwrap();
+            assert_eq!(event["fleet"], "default");
+            if !kind.starts_with("rollout-") {
+                assert_eq!(kind, "revision-committed");
+                return event["revision"].as_u64();
+            }
+        }
     }
 
     /// Changes something until the stream has begun, which is not told; the last revision that it told.
     fn begin(&self, bench: &Bench) -> u64 {
         for number in 0..60 {
             write(bench, number);
-            if let Ok(line) = self.out.recv_timeout(Duration::from_secs(1)) {
-                let event: Value = serde_json::from_str(&line).unwrap();
-                let mut last = event["revision"].as_u64().unwrap();
+            if let Some(mut last) = self.revision_within(Duration::from_secs(1)) {
                 // What came in the same moment.
                 while last < bench.revision() {
                     last = self.revision().unwrap();
