@@ -149,7 +149,7 @@ pub(super) async fn get(
     Query(waiting): Query<Waiting>,
 ) -> Result {
     let head = state.store.fleet(&fleet).await?.head;
-    let rollout = waiting.read(&state, &fleet, &id).await?;
+    let rollout = until::read(&waiting, &state, &fleet, &id).await?;
     Ok(json_at(head, Rollout::of(&state, rollout).await?))
 }
 

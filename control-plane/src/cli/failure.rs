@@ -111,14 +111,13 @@ impl Failure {
     /// Whether somebody decided against it, so that the same again leads nowhere: exit code 3.
     pub(super) fn is_refusal(&self) -> bool {
         match self {
-            Self::Invalid(..) => true,
+            Self::Invalid(..) | Self::NotDelivered(_) => true,
             Self::Answer { status, .. } => matches!(
                 *status,
                 StatusCode::CONFLICT
                     | StatusCode::PRECONDITION_FAILED
                     | StatusCode::UNPROCESSABLE_ENTITY
             ),
-            Self::NotDelivered(_) => true,
             Self::Unreachable { .. } | Self::RolledBack { .. } | Self::Local(_) => false,
         }
     }

@@ -32,7 +32,7 @@ pub struct Series(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     counted: BTreeMap<String, Counted>,
-    revisions: Vec<Revision>,
+    revisions: Vec<OfRevision>,
     routes: Vec<Route>,
 }
 
@@ -53,7 +53,7 @@ struct Counts {
 }
 
 #[derive(Debug)]
-struct Revision {
+struct OfRevision {
     fleet: String,
     revision: u64,
     seconds: [Option<f64>; QUANTILES.len()],
@@ -114,12 +114,12 @@ impl Counted {
     }
 }
 
-fn revisions(fleets: &BTreeMap<String, BTreeMap<u64, Merged>>) -> Vec<Revision> {
+fn revisions(fleets: &BTreeMap<String, BTreeMap<u64, Merged>>) -> Vec<OfRevision> {
     let mut made = Vec::new();
     for (fleet, revisions) in fleets {
         // The newest; what a row says is what somebody reported, and may be anything.
         for (revision, merged) in revisions.iter().rev().take(REVISIONS_MAX) {
-            made.push(Revision {
+            made.push(OfRevision {
                 fleet: fleet.clone(),
                 revision: *revision,
                 seconds: seconds(&merged.total),

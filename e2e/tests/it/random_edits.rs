@@ -107,13 +107,13 @@ async fn every_client_is_answered_rightly_through_200_random_edits() -> Result<(
         let what = model.edit(&mut rng);
         history.add(what, &model);
         stage.apply(&model, &mut lane).await?;
-        if edit % BETWEEN_PAUSES == 0 {
-            if let Err(error) = clients.settle(&model).await {
-                let rollouts = stage.rollouts().await?;
-                return Err(error.context(format!(
-                    "after edit {edit} ({what}), RANDOM_EDITS_SEED={seed}; {rollouts}"
-                )));
-            }
+        if edit % BETWEEN_PAUSES == 0
+            && let Err(error) = clients.settle(&model).await
+        {
+            let rollouts = stage.rollouts().await?;
+            return Err(error.context(format!(
+                "after edit {edit} ({what}), RANDOM_EDITS_SEED={seed}; {rollouts}"
+            )));
         }
     }
     let took = start.elapsed();

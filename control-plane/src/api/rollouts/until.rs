@@ -40,28 +40,33 @@ enum Until {
     State(State),
 }
 
-impl Waiting {
-    /// Reads a rollout when it is so far.
-    pub(super) async fn read(&self, state: &ApiState, fleet: &str, id: &str) -> Result<Rollout> {
-        let until = self.until()?;
-        let wait = self.wait.unwrap_or_default().min(WAIT_MAX);
-        let deadline = Instant::now() + std::time::Duration::from_millis(wait.as_millis());
-        let mut hints = state.store.hints();
-        loop {
-            hints.mark_unchanged();
-            let rollout = find(state, fleet, id).await?;
-            if until.is_met(&rollout) || Instant::now() >= deadline {
-                return Ok(rollout);
-            }
-            tokio::select! {
-                () = state.shutdown.cancelled() => return Ok(rollout),
-                () = tokio::time::sleep_until(deadline) => {}
-                () = tokio::time::sleep(LOOK) => {}
-                _ = hints.changed() => {}
-            }
+/// Reads a rollout when it is so far.
+pub(super) async fn read(
+    waiting: &Waiting,
+    state: &ApiState,
+    fleet: &str,
+    id: &str,
+) -> Result<Rollout> {
+    let until = waiting.until()?;
+    let wait = waiting.wait.unwrap_or_default().min(WAIT_MAX);
+    let deadline = Instant::now() + std::time::Duration::from_millis(wait.as_millis());
+    let mut hints = state.store.hints();
+    loop {
+        hints.mark_unchanged();
+        let rollout = find(state, fleet, id).await?;
+        if until.is_met(&rollout) || Instant::now() >= deadline {
+            return Ok(rollout);
+        }
+        tokio::select! {
+            () = state.shutdown.cancelled() => return Ok(rollout),
+            () = tokio::time::sleep_until(deadline) => {}
+            () = tokio::time::sleep(LOOK) => {}
+            _ = hints.changed() => {}
         }
     }
+}
 
+impl Waiting {
     fn until(&self) -> Result<Until> {
         let Some(text) = self.until.as_deref() else {
             return Ok(Until::Ended);

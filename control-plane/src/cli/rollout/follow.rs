@@ -16,7 +16,7 @@ use crate::cli::output::{Form, Report, printable};
 /// How long one question waits for something new.
 const WAIT: &str = "20s";
 /// How long a server that does not answer is asked again: a replica may be replaced meanwhile.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// The pause before a server is asked again.
 const PAUSE: Duration = Duration::from_secs(1);
 

@@ -44,7 +44,11 @@ pub(super) fn headline(rollout: &Value) -> String {
 }
 
 fn table(rollout: &Value) -> String {
-    let mut shown = format!("rollout {}\n{}\n", text(rollout, "id"), headline(rollout));
+    let mut parts = vec![format!(
+        "rollout {}\n{}\n",
+        text(rollout, "id"),
+        headline(rollout)
+    )];
     for (name, field) in [
         ("reason", "reason"),
         ("by", "created_by"),
@@ -52,17 +56,17 @@ fn table(rollout: &Value) -> String {
     ] {
         let value = text(rollout, field);
         if !value.is_empty() {
-            shown += &format!("{name}: {}\n", printable(&value));
+            parts.push(format!("{name}: {}\n", printable(&value)));
         }
     }
-    shown += &format!("\n{}", waves(rollout));
+    parts.push(format!("\n{}", waves(rollout)));
     let verdicts = list(rollout, "verdicts");
     if !verdicts.is_empty() {
         let mut table = Table::new(&["GATE", "STANDS", "WHY"]);
         for verdict in verdicts {
             table.row(["gate", "outcome", "detail"].map(|field| text(verdict, field)));
         }
-        shown += &format!("\n{table}");
+        parts.push(format!("\n{table}"));
     }
     let behind: Vec<_> = list(rollout, "nodes")
         .iter()
@@ -77,9 +81,9 @@ fn table(rollout: &Value) -> String {
                 ["id", "wanted", "has", "connected", "refused"].map(|field| text(node, field));
             table.row([id, wave, wanted, has, connected, refused]);
         }
-        shown += &format!("\n{table}");
+        parts.push(format!("\n{table}"));
     }
-    shown
+    parts.concat()
 }
 
 fn waves(rollout: &Value) -> String {

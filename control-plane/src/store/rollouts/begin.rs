@@ -15,6 +15,8 @@ use crate::rollout::check::resolve;
 use crate::rollout::step;
 use crate::rollout::strategy::{Mode, Strategy};
 
+/// `change_seq` has grown with the commit.
+const GROW_ASSIGNMENT: &str = "UPDATE fleet SET assignment = assignment + 1 WHERE name = $1";
 const HAS_REVISION: &str = "SELECT number FROM revision WHERE fleet = $1 AND number = $2";
 const AUTHOR: &str = "SELECT author FROM revision WHERE fleet = $1 AND number = $2";
 
@@ -107,9 +109,8 @@ pub(in crate::store) async fn of_commit(
     };
     let begun = insert(tx, &fleet.name, &new, revision.created_at).await?;
     if end::chosen(&begun).is_some() {
-        let mut fleet = fleet.clone();
-        fleet.assignment += 1;
-        end::write_fleet(tx, &fleet).await?;
+        let grow = sqlx::query(GROW_ASSIGNMENT).bind(fleet.name.as_str());
+        grow.execute(&mut *tx).await?;
     }
     Ok(Some(begun))
 }

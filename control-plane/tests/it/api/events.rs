@@ -73,7 +73,7 @@ pub(super) fn node(acked: Option<u64>, refused: Option<u64>, connected: bool) ->
         zone: String::new(),
         labels: BTreeMap::new(),
         connected_at: Timestamp::from_micros(0),
-        sent_revision: None,
+        sent_revision: acked,
         acked_revision: acked,
         wanted_revision: None,
         problems: Vec::new(),
@@ -114,12 +114,14 @@ async fn commits_and_nodes_are_told_to_every_listener() {
             (&data["fleet"], &data["revision"], &data["detail"]),
             (&json!("default"), &json!(1), &json!("local: why"))
         );
-        // The commit has begun a rollout.
-        let data = listener.next_data().await;
-        assert_eq!(
-            (&data["kind"], &data["revision"]),
-            (&json!("rollout-started"), &json!(1))
-        );
+        // The commit has begun a rollout, which takes everybody.
+        for kind in ["rollout-started", "rollout-advanced"] {
+            let data = listener.next_data().await;
+            assert_eq!(
+                (&data["kind"], &data["revision"]),
+                (&json!(kind), &json!(1))
+            );
+        }
     }
     api.store.heartbeat("r1").await.unwrap();
     for (status, kinds) in [
@@ -167,7 +169,7 @@ async fn what_happens_to_rollouts_is_told_once_and_in_order() {
     for listener in &mut listeners {
         let (mut told, mut committed) = (Vec::new(), Vec::new());
         // They come from two tables: between a revision and a rollout there may be any order, within each there is one.
-        while committed.len() < 2 || told.len() < 8 {
+        while committed.len() < 2 || told.len() < 11 {
             let fields = listener.next().await;
             let data: Value = serde_json::from_str(&fields["data"]).unwrap();
             assert_eq!(fields["event"], data["kind"]);
@@ -186,13 +188,16 @@ async fn what_happens_to_rollouts_is_told_once_and_in_order() {
         assert_eq!(committed, [1, 2]);
         let expected = [
             (0, "rollout-started"),
+            (0, "rollout-advanced"),
             (0, "rollout-ordered"),
             (0, "rollout-ordered"),
             (0, "rollout-ordered"),
             (0, "rollout-ended"),
             (1, "rollout-started"),
+            (1, "rollout-advanced"),
             (1, "rollout-ended"),
             (2, "rollout-started"),
+            (2, "rollout-advanced"),
         ];
         assert_eq!(told, expected.map(|(index, kind)| (index, kind.to_owned())));
     }

@@ -23,9 +23,10 @@ impl Api {
         api
     }
 
-    /// One whose default fleet is moved by hand, and is at this revision.
+    /// One whose default fleet is moved by hand, a canary first, and is at this revision.
     async fn by_hand(head: u64) -> Self {
-        let api = Self::set_up(&json!({"rollout": {"mode": "manual"}})).await;
+        let settings = json!({"rollout": {"mode": "manual", "strategy": "canary-then-all"}});
+        let api = Self::set_up(&settings).await;
         for _ in 0..head {
             api.commit().await.expect(201);
         }

@@ -16,7 +16,7 @@ use super::course;
 use super::stage::{Cast, Stage};
 
 const PROXIES: usize = 4;
-const WITHIN: Duration = Duration::from_secs(60);
+const WITHIN: Duration = Duration::from_mins(1);
 /// Joins late, and the first wave waits for it: so a rollout can be held in `advancing`.
 const LATE: &str = "edge-late";
 /// Whoever drives at the moment, by the database's clock.

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::stage::{Cast, Stage};
 
 const PROXIES: usize = 4;
-const WITHIN: Duration = Duration::from_secs(60);
+const WITHIN: Duration = Duration::from_mins(1);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_comes_in_the_middle_serves_what_the_row_says() -> Result<()> {

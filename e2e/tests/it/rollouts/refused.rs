@@ -16,7 +16,7 @@ const NOWHERE: &str = "203.0.113.7";
 const HALTED_WITHIN: f64 = 1.0;
 /// From there until the last canary has the old revision.
 const BACK_WITHIN: f64 = 2.0;
-const WITHIN: Duration = Duration::from_secs(60);
+const WITHIN: Duration = Duration::from_mins(1);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_an_envoy_refuses_stops_at_the_canaries() -> Result<()> {

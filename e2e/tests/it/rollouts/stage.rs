@@ -28,7 +28,7 @@ const FLEET: &str = "/v1/fleets/default";
 /// Between two requests of one client: the machine has other things to do.
 const PAUSE: Duration = Duration::from_millis(20);
 /// A debug build with many processes on a busy machine.
-const SERVED_WITHIN: Duration = Duration::from_secs(60);
+const SERVED_WITHIN: Duration = Duration::from_mins(1);
 
 /// Who takes part.
 pub(crate) struct Cast {
