@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use super::stage::Stage;
 
 const PROXIES: usize = 3;
-const WITHIN: Duration = Duration::from_secs(60);
+const WITHIN: Duration = Duration::from_mins(1);
 
 /// What a command that ended did.
 struct Done {

@@ -10,7 +10,7 @@ use super::course;
 use super::stage::{Stage, quick_canary};
 
 const PROXIES: usize = 4;
-const AWAY: Duration = Duration::from_secs(60);
+const AWAY: Duration = Duration::from_mins(1);
 const WITHIN: Duration = Duration::from_secs(90);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -23,7 +23,7 @@ const FLEET: &str = "/v1/fleets/default";
 /// Between two requests of one client: the machine has other things to do.
 const PAUSE: Duration = Duration::from_millis(20);
 /// A debug build with many processes on a busy machine.
-const SERVED_WITHIN: Duration = Duration::from_secs(60);
+const SERVED_WITHIN: Duration = Duration::from_mins(1);
 
 /// Everything that runs. The order is that of dropping: proxies first.
 pub(crate) struct Stage {
@@ -159,6 +159,27 @@ routes:
             }
         })
         .await
+    }
+
+    /// Waits until a rollout is in this state of this wave.
+    pub(crate) async fn reach(&self, id: &str, state: &str, wave: u64) -> Result<()> {
+        wait::until("the rollout is so far", SERVED_WITHIN, async || {
+            let rollout = self.rollout(1, id).await;
+            let rollout = rollout.map_err(|error| format!("{error:#}"))?;
+            let there = rollout["state"] == state && rollout["wave"] == wave;
+            there.then_some(()).ok_or(format!("{rollout:#}"))
+        })
+        .await
+    }
+
+    /// Says an operator's word to a rollout, at one of the replicas.
+    pub(crate) async fn order(&self, replica: usize, id: &str, verb: &str) -> Result<()> {
+        let target = format!("{FLEET}/rollouts/{id}:{verb}");
+        let answer = self.control_planes[replica]
+            .send(Request::post(target))
+            .await?;
+        answer.success()?;
+        Ok(())
     }
 
     /// What each proxy answers for `/revision`.
