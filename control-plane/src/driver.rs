@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::rollout::observed::{Node, Observed};
-use crate::rollout::step::step;
+use crate::rollout::step;
 use crate::rollout::{Change, Rollout, State};
 use crate::store::node_status::NodeStatus;
 use crate::store::rollout::Step;
@@ -135,7 +135,7 @@ impl Driver {
             }
             let observed = self.observe(&rollout).await?;
             let now = self.store.clock().await?;
-            let Some(Change { next, events }) = step(&rollout, &observed, now) else {
+            let Some(Change { next, events }) = step::step(&rollout, &observed, now) else {
                 return Ok(());
             };
             let step = Step {
@@ -177,6 +177,33 @@ impl Driver {
             new,
             old,
         })
+    }
+}
+
+/// Takes the first step of a fleet's rollout, if it can be taken blind and nobody has taken it: whoever began it need not wait
+/// for the loop. What fails here the loop does.
+pub async fn first_step(store: &dyn Store, fleet: &str) {
+    let stepped = async {
+        let active = store.active_rollouts().await?;
+        let Some(rollout) = active.into_iter().find(|active| active.fleet == fleet) else {
+            return Ok(());
+        };
+        let Some(change) = step::first(&rollout, store.clock().await?) else {
+            return Ok(());
+        };
+        let step = Step {
+            next: &change.next,
+            events: &change.events,
+            by: None,
+        };
+        match store.step_rollout(step).await {
+            Ok(_) | Err(StoreError::Moved) => Ok(()),
+            Err(error) => Err(error),
+        }
+    };
+    let stepped: Result<(), StoreError> = stepped.await;
+    if let Err(error) = stepped {
+        tracing::warn!(fleet, %error, "a rollout waits for the loop to take its first step");
     }
 }
 

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
+use crate::driver;
 use crate::model::document as model_document;
 use crate::rollout::check;
 use crate::rollout::strategy::StrategyRef;
@@ -121,6 +122,8 @@ pub(super) async fn start(
         by: asked.by(),
     };
     let rollout = state.store.start_rollout(new).await?;
+    driver::first_step(&*state.store, &fleet).await;
+    let rollout = state.store.rollout(&fleet, &rollout.id).await?;
     let location = HeaderValue::from_str(&format!("/v1/fleets/{fleet}/rollouts/{}", rollout.id));
     let document = Rollout::of(&state, rollout).await?;
     let mut response = (StatusCode::CREATED, json_at(row.head, document)).into_response();

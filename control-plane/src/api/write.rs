@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use xds::snapshot::Snapshot;
 
+use crate::driver;
 use crate::model::{Config, Problem as ModelProblem, ResourceId};
 use crate::revision::{Change, Draft, Validated, Verb};
 use crate::store::{Commit, StoreError};
@@ -132,6 +133,7 @@ async fn try_again_and_again(
         match state.store.commit(commit).await {
             Ok(revision) => {
                 state.metrics.commits.inc();
+                driver::first_step(&*state.store, fleet).await;
                 let changes = validated.changes(&base.config);
                 return Ok(Outcome {
                     revision: revision.number,

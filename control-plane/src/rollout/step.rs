@@ -38,8 +38,8 @@ pub fn step(rollout: &Rollout, observed: &Observed, now: Timestamp) -> Option<Ch
 }
 
 /// The first step of a rollout that has just begun, if it can be taken blind: where the first wave takes everybody at once, nothing
-/// that could be observed would change who that is. So a commit in a fleet that moves all at once is wanted as soon as it is
-/// stored.
+/// that could be observed would change who that is. So a commit in a fleet that moves all at once is wanted by the time that its
+/// author is answered.
 pub fn first(rollout: &Rollout, now: Timestamp) -> Option<Change> {
     let is_blind = rollout.state == State::Advancing
         && rollout.strategy.max_step.is_none()

@@ -12,11 +12,8 @@ use crate::model::timestamp::Timestamp;
 use crate::rollout::Rollout;
 use crate::rollout::begin::{Begin, begin, superseded};
 use crate::rollout::check::resolve;
-use crate::rollout::step;
 use crate::rollout::strategy::{Mode, Strategy};
 
-/// `change_seq` has grown with the commit.
-const GROW_ASSIGNMENT: &str = "UPDATE fleet SET assignment = assignment + 1 WHERE name = $1";
 const HAS_REVISION: &str = "SELECT number FROM revision WHERE fleet = $1 AND number = $2";
 const AUTHOR: &str = "SELECT author FROM revision WHERE fleet = $1 AND number = $2";
 
@@ -108,10 +105,6 @@ pub(in crate::store) async fn of_commit(
         instead_of: None,
     };
     let begun = insert(tx, &fleet.name, &new, revision.created_at).await?;
-    if end::chosen(&begun).is_some() {
-        let grow = sqlx::query(GROW_ASSIGNMENT).bind(fleet.name.as_str());
-        grow.execute(&mut *tx).await?;
-    }
     Ok(Some(begun))
 }
 
@@ -178,11 +171,7 @@ async fn insert(
         by: new.actor,
         instead_of: new.instead_of,
     };
-    let (mut rollout, mut events) = begin(asked, now);
-    if let Some(change) = step::first(&rollout, now) {
-        rollout = change.next;
-        events.extend(change.events);
-    }
+    let (rollout, events) = begin(asked, now);
     if let Some(other) = new.instead_of {
         let end = superseded(other, &rollout, now);
         end::write(tx, &end, new.actor, now).await?;

@@ -206,7 +206,8 @@ async fn endpoints_are_put_beside_revisions_and_kept_while_they_are_used() {
     api.put(path, &[("if-match", &etag)], &json!({"endpoints": []}))
         .await
         .expect(200);
-    assert_eq!(api.store.fleet("default").await.unwrap().change_seq, 3);
+    // The commit, the first step of its rollout, and each change of endpoints.
+    assert_eq!(api.store.fleet("default").await.unwrap().change_seq, 4);
     let same = api
         .put(path, &[("if-match", "*")], &json!({"endpoints": []}))
         .await

@@ -84,7 +84,7 @@ async fn follow(stage: &Stage, id: &str, revision: u64) -> Result<u64> {
 }
 
 /// What each node is to serve.
-fn wanted(rollout: &Value) -> BTreeMap<String, u64> {
+pub(super) fn wanted(rollout: &Value) -> BTreeMap<String, u64> {
     let nodes = rollout["nodes"].as_array().into_iter().flatten();
     nodes
         .filter_map(|node| Some((node["id"].as_str()?.to_owned(), node["wanted"].as_u64()?)))

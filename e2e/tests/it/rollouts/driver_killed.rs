@@ -1,19 +1,17 @@
 //! The control plane that drives a rollout is killed in every state that a rollout can be in. The other one shows what nodes
 //! are to serve as it was, and takes the rollout on to its end.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use e2e::client::Request;
 use e2e::process::Signal;
 use e2e::{tools, wait};
 use serde_json::{Value, json};
 
-use super::course;
 use super::stage::{Cast, Stage};
+use super::{completes, course};
 
 const PROXIES: usize = 4;
 const WITHIN: Duration = Duration::from_mins(1);
@@ -119,10 +117,10 @@ impl Play {
             );
         }
         ensure!(before["deadline"] == after["deadline"]);
-        let wanted = wanted(&before);
+        let wanted = completes::wanted(&before);
         ensure!(wanted.len() >= PROXIES, "{before:#}");
         ensure!(
-            wanted == self::wanted(&after),
+            wanted == completes::wanted(&after),
             "killed in {state}: {before:#}, {after:#}"
         );
         self.stage.control_planes[driver].start_again().await?;
@@ -136,7 +134,7 @@ impl Play {
                 state == "baking" || !moved,
                 "{state} was left by itself: {now:#}"
             );
-            for (node, now) in self::wanted(&now) {
+            for (node, now) in completes::wanted(&now) {
                 ensure!(
                     moved || wanted[&node] == now,
                     "{node} is to serve {now} after {state}"
@@ -164,13 +162,7 @@ impl Play {
     }
 
     async fn reach(&self, state: &str, wave: u64) -> Result<()> {
-        wait::until("the rollout is so far", WITHIN, async || {
-            let rollout = self.stage.rollout(1, &self.id).await;
-            let rollout = rollout.map_err(|error| format!("{error:#}"))?;
-            let there = rollout["state"] == state && rollout["wave"] == wave;
-            there.then_some(()).ok_or(format!("{rollout:#}"))
-        })
-        .await
+        self.stage.reach(&self.id, state, wave).await
     }
 
     async fn ended(&self, state: &str) -> Result<Value> {
@@ -178,12 +170,7 @@ impl Play {
     }
 
     async fn order(&self, verb: &str) -> Result<()> {
-        let target = format!("/v1/fleets/default/rollouts/{}:{verb}", self.id);
-        let answer = self.stage.control_planes[0]
-            .send(Request::post(target))
-            .await;
-        answer?.success()?;
-        Ok(())
+        self.stage.order(0, &self.id, verb).await
     }
 
     /// Sends a signal to all proxies; they have stopped, or go on, when this returns.
@@ -227,12 +214,4 @@ impl Play {
         ensure!(output.status.success(), "psql: {error}");
         Ok(String::from_utf8(output.stdout)?.trim().to_owned())
     }
-}
-
-/// What each node is to serve.
-fn wanted(rollout: &Value) -> BTreeMap<String, u64> {
-    let nodes = rollout["nodes"].as_array().into_iter().flatten();
-    nodes
-        .filter_map(|node| Some((node["id"].as_str()?.to_owned(), node["wanted"].as_u64()?)))
-        .collect()
 }

@@ -51,21 +51,15 @@ async fn who_comes_in_the_middle_serves_what_the_row_says() -> Result<()> {
     let leaves = stage.proxies.len() - 1;
     stage.proxies[leaves].process().kill()?;
     stage.proxies.remove(leaves);
-    promote(&stage, &id).await?;
-    wait::until("the second wave bakes", WITHIN, async || {
-        let rollout = stage.rollout(0, &id).await;
-        let rollout = rollout.map_err(|error| format!("{error:#}"))?;
-        let there = rollout["wave"] == 1 && rollout["state"] == "baking";
-        there.then_some(()).ok_or(rollout["verdicts"].to_string())
-    })
-    .await?;
+    stage.order(1, &id, "promote").await?;
+    stage.reach(&id, "baking", 1).await?;
     let mut of_the_wave = 0;
     for (node, replica) in [("late-3", 0), ("late-4", 1), ("late-5", 0), ("late-6", 1)] {
         stage.join(node, replica).await?;
         of_the_wave += u32::from(comes(&mut stage, &id).await? == "2");
     }
     println!("{of_the_wave} of 4 that joined in a wave of 50 % belong to it");
-    promote(&stage, &id).await?;
+    stage.order(1, &id, "promote").await?;
     stage.wait_for(&id, &["completed"], WITHIN).await?;
     stage.wait_served("2").await
 }
@@ -93,11 +87,4 @@ async fn comes(stage: &mut Stage, id: &str) -> Result<String> {
         );
     }
     Ok(serves)
-}
-
-async fn promote(stage: &Stage, id: &str) -> Result<()> {
-    let target = format!("/v1/fleets/default/rollouts/{id}:promote");
-    let answer = stage.control_planes[1].send(Request::post(target)).await?;
-    answer.success()?;
-    Ok(())
 }

@@ -249,6 +249,27 @@ routes:
         .await
     }
 
+    /// Waits until a rollout is in this state of this wave.
+    pub(crate) async fn reach(&self, id: &str, state: &str, wave: u64) -> Result<()> {
+        wait::until("the rollout is so far", SERVED_WITHIN, async || {
+            let rollout = self.rollout(1, id).await;
+            let rollout = rollout.map_err(|error| format!("{error:#}"))?;
+            let there = rollout["state"] == state && rollout["wave"] == wave;
+            there.then_some(()).ok_or(format!("{rollout:#}"))
+        })
+        .await
+    }
+
+    /// Says an operator's word to a rollout, at one of the replicas.
+    pub(crate) async fn order(&self, replica: usize, id: &str, verb: &str) -> Result<()> {
+        let target = format!("{FLEET}/rollouts/{id}:{verb}");
+        let answer = self.control_planes[replica]
+            .send(Request::post(target))
+            .await?;
+        answer.success()?;
+        Ok(())
+    }
+
     /// What each node answers for `/revision`.
     pub(crate) async fn served(&self) -> Result<Vec<String>> {
         let asked = self.nodes.iter().map(|node| async {
