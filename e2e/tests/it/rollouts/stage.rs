@@ -104,7 +104,7 @@ impl Stage {
             upstream,
             postgres,
         };
-        stage.commit(&stage.config("1", "/")).await?;
+        let (_, first) = stage.commit(&stage.config("1", "/")).await?;
         for index in 0..cast.proxies {
             let xds = stage.control_planes[index % 2].xds();
             let settings = ProxySettings::new(format!("edge-{index:02}"), xds)
@@ -123,6 +123,10 @@ impl Stage {
         }
         stage.add_envoys(cast.envoys).await?;
         stage.wait_served("1").await?;
+        // What is committed while it is under way would wait for its end.
+        stage
+            .wait_for(&first, &["completed"], SERVED_WITHIN)
+            .await?;
         stage.say_of_fleet(fleet).await?;
         Ok(stage)
     }
