@@ -138,7 +138,7 @@ impl Stage {
         }
         stage.add_envoys(cast.envoys).await?;
         stage.wait_served("1").await?;
-        // Or the next commit would wait for it.
+        // What is committed while it is under way would wait for its end.
         stage
             .wait_for(&first, &["completed"], SERVED_WITHIN)
             .await?;
