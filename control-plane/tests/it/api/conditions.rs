@@ -215,7 +215,7 @@ async fn endpoints_are_put_beside_revisions_and_kept_while_they_are_used() {
     assert_eq!(same.json(), json!({"endpoints": []}));
     assert_eq!(
         api.store.fleet("default").await.unwrap().change_seq,
-        3,
+        4,
         "equal content is no change"
     );
 
