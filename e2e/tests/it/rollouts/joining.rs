@@ -61,6 +61,7 @@ async fn who_comes_in_the_middle_serves_what_the_row_says() -> Result<()> {
     println!("{of_the_wave} of 4 that joined in a wave of 50 % belong to it");
     stage.order(1, &id, "promote").await?;
     stage.wait_for(&id, &["completed"], WITHIN).await?;
+    stage.count_anew();
     stage.wait_served("2").await
 }
 

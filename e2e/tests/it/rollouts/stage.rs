@@ -194,6 +194,15 @@ impl Stage {
         Ok(())
     }
 
+    /// From here on the nodes are the proxies that run now: some have come, and some have gone.
+    pub(crate) fn count_anew(&mut self) {
+        let nodes = self.proxies.iter().map(|proxy| Node {
+            id: proxy.node_id().to_owned(),
+            listener: proxy.listener(self.port),
+        });
+        self.nodes = nodes.collect();
+    }
+
     /// A config whose answer to `/revision` is `text`, and whose `/app` goes to the upstream with its path rewritten.
     pub(crate) fn config(&self, text: &str, rewrite: &str) -> String {
         let (port, endpoints) = (self.port, endpoints(&[&self.upstream]));
