@@ -46,9 +46,9 @@ impl Part {
         match self {
             Self::Tools => Duration::from_mins(4),
             Self::Fmt => Duration::from_secs(30),
-            Self::Build => Duration::from_mins(9),
-            Self::Clippy => Duration::from_mins(5),
-            Self::Tests => Duration::from_mins(7),
+            Self::Build => Duration::from_mins(6),
+            Self::Clippy => Duration::from_mins(3),
+            Self::Tests => Duration::from_mins(12),
             Self::Doctests | Self::Demo => Duration::from_mins(2),
         }
     }
