@@ -4,20 +4,24 @@
 //! Every replica could do this: a step counts only if the row is still the one that it was decided from. A lease says which
 //! of them does, so that the others need not read all nodes again and again. Nothing rests on it.
 
+mod watch;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::watch as channel;
 use tokio::time::Instant;
 
-use crate::rollout::observed::{Node, Observed};
+use crate::model::timestamp::Timestamp;
+use crate::rollout::observed::{Node, Observed, Traffic};
 use crate::rollout::step;
 use crate::rollout::{Change, Rollout, State};
 use crate::store::node_status::NodeStatus;
 use crate::store::rollout::Step;
 use crate::store::{Store, StoreError};
-use crate::traffic::sum;
+
+use self::watch::Watch;
 
 /// The lease that says which replica drives.
 const LEASE: &str = "rollouts";
@@ -32,6 +36,9 @@ const LOOK: Duration = Duration::from_millis(200);
 const KNOWN_WITHIN: Duration = Duration::from_millis(400);
 /// Looking may take this share of the time: with many nodes it is done less often.
 const SHARE_OF_TIME: u32 = 5;
+/// How long nothing is judged after the store was away: what it holds of nodes is as old as its absence, and every replica needs
+/// a moment to write what it knows.
+const AFTER_OUTAGE: Duration = Duration::from_secs(3);
 /// So many steps follow each other at once; a further one waits for the next look.
 const STEPS_AT_ONCE: usize = 8;
 
@@ -44,18 +51,24 @@ pub struct Driver {
     leased: Mutex<Option<Instant>>,
     /// The rollouts that were seen to go back, and since when.
     going_back: Mutex<HashMap<String, Instant>>,
+    /// The waves that are judged by requests, by rollout.
+    watched: Mutex<HashMap<String, Watch>>,
+    /// When the store last failed.
+    failed: Mutex<Option<Instant>>,
     /// Changes when something of this replica's own nodes was written.
-    written: watch::Receiver<()>,
+    written: channel::Receiver<()>,
 }
 
 impl Driver {
     /// A driver that is known to others as `replica`, and that `written` tells of what its own nodes say.
-    pub fn new(store: Arc<dyn Store>, replica: String, written: watch::Receiver<()>) -> Self {
+    pub fn new(store: Arc<dyn Store>, replica: String, written: channel::Receiver<()>) -> Self {
         Self {
             store,
             replica,
             leased: Mutex::default(),
             going_back: Mutex::default(),
+            watched: Mutex::default(),
+            failed: Mutex::default(),
             written,
         }
     }
@@ -78,45 +91,59 @@ impl Driver {
     /// # Errors
     /// The store cannot be read or written. What is not written is not decided.
     pub async fn drive(&self) -> Result<Option<Duration>, StoreError> {
+        let look = self.look_at_all().await;
+        if let Err(StoreError::Unavailable(_)) = look {
+            *locked(&self.failed) = Some(Instant::now());
+        }
+        look
+    }
+
+    async fn look_at_all(&self) -> Result<Option<Duration>, StoreError> {
         let began = Instant::now();
         let active = self.store.active_rollouts().await?;
-        self.note_going_back(&active, began);
+        self.forget_all_but(&active, began);
         if active.is_empty() {
             return Ok(None);
         }
+        let outage = *locked(&self.failed);
+        if outage.is_some_and(|at| at.elapsed() < AFTER_OUTAGE) {
+            return Ok(Some(LOOK));
+        }
         if self.may_drive().await? {
             for rollout in active {
-                self.look_at(rollout).await?;
+                let (fleet, id) = (rollout.fleet.clone(), rollout.id.clone());
+                match self.look_at(rollout).await {
+                    Ok(()) => {}
+                    Err(error @ StoreError::Unavailable(_)) => return Err(error),
+                    // A fleet whose rows somebody has to look at does not hold up the others.
+                    Err(error) => {
+                        tracing::error!(%fleet, rollout = %id, %error, "a rollout stands still")
+                    }
+                }
             }
         }
         Ok(Some(LOOK.max(began.elapsed() * SHARE_OF_TIME)))
     }
 
-    fn note_going_back(&self, active: &[Rollout], now: Instant) {
+    /// Forgets what is no longer active, and notes what goes back.
+    fn forget_all_but(&self, active: &[Rollout], now: Instant) {
         let going_back = active.iter().filter(|it| it.state == State::RollingBack);
-        let mut since = self.since();
+        let mut since = locked(&self.going_back);
         *since = going_back
             .map(|it| (it.id.clone(), since.get(&it.id).copied().unwrap_or(now)))
             .collect();
+        locked(&self.watched).retain(|id, _| active.iter().any(|it| it.id == *id));
     }
 
     /// Whether all that is known of nodes was written after a rollout went back.
     fn is_known(&self, id: &str) -> bool {
-        let since = self.since();
-        since
-            .get(id)
-            .is_some_and(|since| since.elapsed() >= KNOWN_WITHIN)
-    }
-
-    fn since(&self) -> MutexGuard<'_, HashMap<String, Instant>> {
-        self.going_back
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        let since = locked(&self.going_back).get(id).copied();
+        since.is_some_and(|since| since.elapsed() >= KNOWN_WITHIN)
     }
 
     async fn may_drive(&self) -> Result<bool, StoreError> {
         let now = Instant::now();
-        let renewed = *self.leased.lock().unwrap_or_else(PoisonError::into_inner);
+        let renewed = *locked(&self.leased);
         if renewed.is_some_and(|at| now < at + LEASE_RENEWED) {
             return Ok(true);
         }
@@ -124,7 +151,7 @@ impl Driver {
             .store
             .take_lease(LEASE, &self.replica, LEASE_LASTS)
             .await?;
-        *self.leased.lock().unwrap_or_else(PoisonError::into_inner) = taken.then_some(now);
+        *locked(&self.leased) = taken.then_some(now);
         Ok(taken)
     }
 
@@ -135,26 +162,13 @@ impl Driver {
             }
             let observed = self.observe(&rollout).await?;
             let now = self.store.clock().await?;
-            let Some(Change { next, events }) = step::step(&rollout, &observed, now) else {
+            let Some(change) = step::step(&rollout, &observed, now) else {
                 return Ok(());
             };
-            let step = Step {
-                next: &next,
-                events: &events,
-                by: None,
-            };
-            match self.store.step_rollout(step).await {
-                Ok(stored) => {
-                    let (fleet, id, state) = (&stored.fleet, &stored.id, stored.state);
-                    tracing::info!(%fleet, rollout = %id, %state, wave = stored.wave, "rollout");
-                    rollout = stored;
-                }
-                // An operator or a refusal was faster: the next look starts from what they left.
-                Err(StoreError::Moved) => return Ok(()),
-                Err(error) => return Err(error),
-            }
-            if rollout.state.is_terminal() {
-                return Ok(());
+            match take(&*self.store, &change).await? {
+                Some(stored) if !stored.state.is_terminal() => rollout = stored,
+                // It has ended, or the next look starts from what somebody else has made of it.
+                _ => return Ok(()),
             }
         }
         Ok(())
@@ -166,8 +180,7 @@ impl Driver {
         if let Some(since) = rollout.wave_at
             && rollout.strategy.asks_for_traffic()
         {
-            let rows = self.store.traffic(&rollout.fleet, since).await?;
-            (new, old) = sum::observed(&rows, rollout.from, rollout.to, since);
+            (new, old) = self.traffic(rollout, since).await?;
         }
         let nodes = self.store.every_node(&rollout.fleet).await?;
         let refusals = self.store.rollout_refusals(&rollout.id).await?;
@@ -178,6 +191,42 @@ impl Driver {
             old,
         })
     }
+
+    async fn traffic(
+        &self,
+        rollout: &Rollout,
+        since: Timestamp,
+    ) -> Result<(Traffic, Traffic), StoreError> {
+        let watched = locked(&self.watched).remove(&rollout.id);
+        let mut watched = watched
+            .filter(|watched| watched.is_since(since))
+            .unwrap_or_else(|| Watch::new(rollout, since));
+        let traffic = watched.read(&*self.store, &rollout.fleet).await?;
+        locked(&self.watched).insert(rollout.id.clone(), watched);
+        Ok(traffic)
+    }
+}
+
+/// Writes a change. `None` if an operator, a refusal or another driver was faster.
+async fn take(store: &dyn Store, change: &Change) -> Result<Option<Rollout>, StoreError> {
+    let step = Step {
+        next: &change.next,
+        events: &change.events,
+        by: None,
+    };
+    match store.step_rollout(step).await {
+        Ok(stored) => {
+            let (fleet, id, state) = (&stored.fleet, &stored.id, stored.state);
+            tracing::info!(%fleet, rollout = %id, %state, wave = stored.wave, "rollout");
+            Ok(Some(stored))
+        }
+        Err(StoreError::Moved) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Takes the first step of a fleet's rollout, if it can be taken blind and nobody has taken it: whoever began it need not wait
@@ -188,17 +237,9 @@ pub async fn first_step(store: &dyn Store, fleet: &str) {
         let Some(rollout) = active.into_iter().find(|active| active.fleet == fleet) else {
             return Ok(());
         };
-        let Some(change) = step::first(&rollout, store.clock().await?) else {
-            return Ok(());
-        };
-        let step = Step {
-            next: &change.next,
-            events: &change.events,
-            by: None,
-        };
-        match store.step_rollout(step).await {
-            Ok(_) | Err(StoreError::Moved) => Ok(()),
-            Err(error) => Err(error),
+        match step::first(&rollout, store.clock().await?) {
+            Some(change) => take(store, &change).await.map(drop),
+            None => Ok(()),
         }
     };
     let stepped: Result<(), StoreError> = stepped.await;
@@ -238,7 +279,6 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::model::timestamp::Timestamp;
     use crate::store::node_status::Refusal;
 
     fn status(class: &str, sent: u64, acked: u64, live: Option<u64>) -> NodeStatus {

@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use prost::Message;
 use proto::session::{self, RevisionTraffic};
 
-use crate::model::timestamp::Timestamp;
 use crate::rollout::observed::Traffic;
 use crate::store::rollout::TrafficRow;
 
@@ -27,30 +26,73 @@ struct Totals {
     no_route: u64,
 }
 
-/// What became of the requests that the new revision `to` has served since then, and of those of the old one. The time that
-/// they took is not known of clients that send load reports: if all do, `p99_ms` is `None` though there are requests.
-pub fn observed(rows: &[TrafficRow], from: u64, to: u64, since: Timestamp) -> (Traffic, Traffic) {
-    let of = |revision: u64| {
-        let (mut total, mut no_route) = (Outcomes::default(), 0);
-        let rows = rows.iter().filter(|row| row.revision == revision);
-        for row in rows.filter(|row| row.at >= since) {
-            // Only this program writes rows; one that cannot be read is as good as none, and none holds a rollout.
-            let Ok(totals) = Totals::decode(row.body.as_slice()) else {
-                continue;
-            };
-            if let Some(more) = totals.total {
-                total.merge(&Outcomes::from_proto(&more));
+/// What became of the requests that the two revisions of a rollout have served, added up from rows.
+#[derive(Clone, Debug)]
+pub struct Tally {
+    from: Side,
+    to: Side,
+}
+
+/// One revision.
+#[derive(Clone, Debug)]
+struct Side {
+    revision: u64,
+    total: Outcomes,
+    no_route: u64,
+}
+
+impl Tally {
+    /// Of a rollout between these revisions, with no row yet.
+    pub fn new(from: u64, to: u64) -> Self {
+        let side = |revision| Side {
+            revision,
+            total: Outcomes::default(),
+            no_route: 0,
+        };
+        Self {
+            from: side(from),
+            to: side(to),
+        }
+    }
+
+    /// Adds rows; those of other revisions are passed over.
+    pub fn add<'r>(&mut self, rows: impl IntoIterator<Item = &'r TrafficRow>) {
+        for row in rows {
+            for side in [&mut self.from, &mut self.to] {
+                if side.revision == row.revision {
+                    side.add(row);
+                }
             }
-            add(&mut no_route, totals.no_route);
         }
+    }
+
+    /// The requests on the new revision, and those on the old one. The time that they took is not known of clients that send load
+    /// reports: if all do, `p99_ms` is `None` though there are requests.
+    pub fn traffic(&self) -> (Traffic, Traffic) {
+        (self.to.traffic(), self.from.traffic())
+    }
+}
+
+impl Side {
+    fn add(&mut self, row: &TrafficRow) {
+        // Only this program writes rows; one that cannot be read is as good as none, and none holds a rollout.
+        let Ok(totals) = Totals::decode(row.body.as_slice()) else {
+            return;
+        };
+        if let Some(more) = totals.total {
+            self.total.merge(&Outcomes::from_proto(&more));
+        }
+        add(&mut self.no_route, totals.no_route);
+    }
+
+    fn traffic(&self) -> Traffic {
         Traffic {
-            requests: total.requests,
-            errors: total.errors(),
-            no_route: no_route.min(total.requests),
-            p99_ms: total.latencies.quantile_ms(JUDGED),
+            requests: self.total.requests,
+            errors: self.total.errors(),
+            no_route: self.no_route.min(self.total.requests),
+            p99_ms: self.total.latencies.quantile_ms(JUDGED),
         }
-    };
-    (of(to), of(from))
+    }
 }
 
 /// Everything in the rows, by revision.

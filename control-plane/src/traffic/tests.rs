@@ -8,6 +8,7 @@ use super::merged::{NAMES_MAX, RouteName};
 use super::outcomes::{CAUSES_MAX, Outcomes};
 use super::sketch::Sketch;
 use super::*;
+use crate::rollout::observed::Traffic as Observed;
 
 /// Requests as an honest proxy reports them: `errors` of them were answered with a 5xx, and each took so long.
 fn outcomes(requests: u64, errors: u64, ms: u64) -> session::Outcomes {
@@ -67,6 +68,12 @@ fn at(rows: Vec<TrafficRow>, micros: i64) -> Vec<TrafficRow> {
         .collect()
 }
 
+fn observed(rows: &[TrafficRow], from: u64, to: u64, since: Timestamp) -> (Observed, Observed) {
+    let mut tally = sum::Tally::new(from, to);
+    tally.add(rows.iter().filter(|row| row.at >= since));
+    tally.traffic()
+}
+
 #[test]
 fn a_rollout_sees_both_revisions_since_a_time() {
     let traffic = Traffic::new("a".into());
@@ -77,13 +84,13 @@ fn a_rollout_sees_both_revisions_since_a_time() {
         traffic.report("f", "m", Some(&one(3, requests, requests, 1)));
         rows.extend(at(rows_of(&traffic), micros));
     }
-    let (new, old) = sum::observed(&rows, 1, 2, Timestamp::from_micros(20));
+    let (new, old) = observed(&rows, 1, 2, Timestamp::from_micros(20));
     assert_eq!((new.requests, new.errors, new.no_route), (110, 11, 2));
     assert_eq!((old.requests, old.errors, old.no_route), (110, 0, 2));
     let (new_p99, old_p99) = (new.p99_ms.unwrap(), old.p99_ms.unwrap());
     assert!((60.0..=100.0).contains(&new_p99), "{new_p99}");
     assert!((7.5..=12.5).contains(&old_p99), "{old_p99}");
-    let (new, old) = sum::observed(&rows, 1, 9, Timestamp::from_micros(31));
+    let (new, old) = observed(&rows, 1, 9, Timestamp::from_micros(31));
     assert_eq!((new, old), Default::default());
 }
 
@@ -93,7 +100,7 @@ fn load_reports_alone_tell_no_latency() {
     let mut without = one(2, 10, 1, 5);
     without.revisions[0].total.as_mut().unwrap().latencies = None;
     traffic.report("f", "n", Some(&without));
-    let (new, _) = sum::observed(&rows_of(&traffic), 1, 2, Timestamp::default());
+    let (new, _) = observed(&rows_of(&traffic), 1, 2, Timestamp::default());
     assert_eq!((new.requests, new.errors, new.p99_ms), (10, 1, None));
 }
 
@@ -106,7 +113,7 @@ fn a_row_that_cannot_be_read_is_no_row() {
         body: b"\xff\xff".to_vec(),
     };
     assert_eq!(
-        sum::observed(std::slice::from_ref(&row), 1, 2, Timestamp::default()),
+        observed(std::slice::from_ref(&row), 1, 2, Timestamp::default()),
         Default::default()
     );
     assert!(sum::by_revision(&[row]).is_empty());
@@ -285,7 +292,7 @@ proptest! {
         let rows = rows(&pending);
         prop_assert_eq!(sum::by_revision(&rows).len(), rows.len());
         for row in &rows {
-            let (new, _) = sum::observed(&rows, 0, row.revision, row.at);
+            let (new, _) = observed(&rows, 0, row.revision, row.at);
             prop_assert!(new.errors <= new.requests && new.no_route <= new.requests);
         }
     }
