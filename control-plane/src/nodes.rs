@@ -161,8 +161,20 @@ impl Nodes {
             return false;
         };
         let status = &mut entry.status;
-        status.live_revision = report.live_revision;
-        status.staged_revision = report.staged_revision;
+        let held = (report.live_revision, report.staged_revision);
+        let is_known = |refusal: &Refusal| {
+            let known = status.refused.as_ref();
+            known.is_some_and(|known| {
+                known.revision == refusal.revision && known.message == refusal.message
+            })
+        };
+        // A status that only brings a report of traffic says the same as the one before.
+        if held == (status.live_revision, status.staged_revision)
+            && report.refused.as_ref().is_none_or(is_known)
+        {
+            return true;
+        }
+        (status.live_revision, status.staged_revision) = held;
         if let Some(refusal) = report.refused {
             status.refused = Some(refusal);
         }
@@ -426,6 +438,29 @@ mod tests {
         assert_eq!(status(&nodes).acked_revision, Some(1));
         drop(first);
         assert!(!status(&nodes).connected);
+    }
+
+    #[test]
+    fn what_a_session_says_again_is_no_news() {
+        let nodes = Nodes::new("r".into(), Arc::default());
+        let _stream = nodes.connect(&node(), ClientClass::Signalbox, None, 2);
+        let refuse = |message: &str| {
+            let refused = Refusal {
+                revision: 2,
+                type_url: String::new(),
+                resources: Vec::new(),
+                message: message.to_owned(),
+                at: Timestamp::now(),
+            };
+            let report = Report {
+                live_revision: Some(1),
+                staged_revision: None,
+                refused: Some(refused),
+            };
+            assert!(nodes.report("default", "edge-1", report));
+            nodes.take_dirty().len()
+        };
+        assert_eq!([refuse("no"), refuse("no"), refuse("never")], [1, 0, 1]);
     }
 
     #[test]
