@@ -21,8 +21,9 @@ use super::failure::Failure;
 use super::target::Target;
 use crate::tls::{TlsError, Trust};
 
-/// From a request to the end of its answer. A server gives up after ten seconds.
-const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+/// From a request to the end of its answer. A server gives up after ten seconds, or a minute where a whole config is
+/// stored, and waits for a rollout as long as it was asked to.
+const ANSWER_WITHIN: Duration = Duration::from_secs(75);
 /// Largest answer that is read: 256 MiB.
 const ANSWER_MAX: usize = 256 * 1024 * 1024;
 /// How many items of a list are asked for at once: as many as a server gives.
