@@ -48,8 +48,9 @@ impl Part {
             Self::Fmt => Duration::from_secs(30),
             Self::Build => Duration::from_mins(6),
             Self::Clippy => Duration::from_mins(3),
-            Self::Tests => Duration::from_mins(12),
-            Self::Doctests | Self::Demo => Duration::from_mins(2),
+            Self::Tests => Duration::from_mins(11),
+            Self::Doctests => Duration::from_mins(2),
+            Self::Demo => Duration::from_mins(3),
         }
     }
 
