@@ -30,6 +30,9 @@ pub struct Nodes {
     replica: String,
     streams: AtomicU64,
     table: Mutex<HashMap<NodeKey, Entry>>,
+    /// What sessions that live have said last, by node, each with the number of its session. A session may speak before the
+    /// node's stream is there, and says nothing twice. Locked after the table.
+    said: Mutex<HashMap<NodeKey, (u64, Report)>>,
     changed: Notify,
     written: watch::Sender<()>,
     metrics: Arc<Metrics>,
@@ -89,6 +92,7 @@ impl Nodes {
             replica,
             streams: AtomicU64::new(0),
             table: Mutex::default(),
+            said: Mutex::default(),
             changed: Notify::new(),
             written: watch::Sender::default(),
             metrics,
@@ -108,6 +112,9 @@ impl Nodes {
         let stream = self.streams.fetch_add(1, Ordering::Relaxed);
         let key = (node.fleet.clone(), node.id.clone());
         let now = Timestamp::now();
+        let mut table = self.table();
+        let said = self.said().get(&key).map(|(_, report)| report.clone());
+        let said = said.unwrap_or_default();
         let status = NodeStatus {
             fleet: node.fleet.clone(),
             id: node.id.clone(),
@@ -121,13 +128,12 @@ impl Nodes {
             wanted_revision: Some(wanted),
             sent_revision: None,
             acked_revision: None,
-            live_revision: None,
-            staged_revision: None,
-            refused: None,
+            live_revision: said.live_revision,
+            staged_revision: said.staged_revision,
+            refused: said.refused,
             problems: Vec::new(),
             updated_at: now,
         };
-        let mut table = self.table();
         let before = table.remove(&key);
         let moves = before.as_ref().map_or(0, |entry| entry.moves);
         let mut streams = before.map(|entry| entry.streams).unwrap_or_default();
@@ -154,11 +160,20 @@ impl Nodes {
         }
     }
 
-    /// Notes what a node of ours says on its session. `false` if the node has no stream here (yet).
-    pub fn report(&self, fleet: &str, id: &str, report: Report) -> bool {
+    /// Notes a new session of a node of ours.
+    pub fn session(self: &Arc<Self>, fleet: &str, id: &str) -> SessionHandle {
+        SessionHandle {
+            nodes: self.clone(),
+            key: (fleet.to_owned(), id.to_owned()),
+            session: self.streams.fetch_add(1, Ordering::Relaxed),
+        }
+    }
+
+    fn report(&self, key: &NodeKey, session: u64, report: Report) {
         let mut table = self.table();
-        let Some(entry) = table.get_mut(&(fleet.to_owned(), id.to_owned())) else {
-            return false;
+        self.said().insert(key.clone(), (session, report.clone()));
+        let Some(entry) = table.get_mut(key) else {
+            return;
         };
         let status = &mut entry.status;
         let held = (report.live_revision, report.staged_revision);
@@ -172,7 +187,7 @@ impl Nodes {
         if held == (status.live_revision, status.staged_revision)
             && report.refused.as_ref().is_none_or(is_known)
         {
-            return true;
+            return;
         }
         (status.live_revision, status.staged_revision) = held;
         if let Some(refusal) = report.refused {
@@ -181,7 +196,6 @@ impl Nodes {
         status.updated_at = Timestamp::now();
         entry.dirty = true;
         self.changed.notify_one();
-        true
     }
 
     /// Changes whenever something of this replica's nodes was written to the store.
@@ -290,6 +304,10 @@ impl Nodes {
         self.changed.notify_one();
     }
 
+    fn said(&self) -> MutexGuard<'_, HashMap<NodeKey, (u64, Report)>> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn table(&self) -> MutexGuard<'_, HashMap<NodeKey, Entry>> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -312,6 +330,33 @@ fn user_agent(node: &Node) -> String {
     match node.user_agent_version.as_str() {
         "" => node.user_agent.clone(),
         version => format!("{}/{version}", node.user_agent),
+    }
+}
+
+/// A session's hold on what its node says of itself.
+#[derive(Debug)]
+pub struct SessionHandle {
+    nodes: Arc<Nodes>,
+    key: NodeKey,
+    session: u64,
+}
+
+impl SessionHandle {
+    /// The node says this of the revisions that it holds.
+    pub fn report(&self, report: Report) {
+        self.nodes.report(&self.key, self.session, report);
+    }
+}
+
+impl Drop for SessionHandle {
+    fn drop(&mut self) {
+        let mut said = self.nodes.said();
+        if said
+            .get(&self.key)
+            .is_some_and(|(session, _)| *session == self.session)
+        {
+            said.remove(&self.key);
+        }
     }
 }
 
@@ -444,6 +489,7 @@ mod tests {
     fn what_a_session_says_again_is_no_news() {
         let nodes = Nodes::new("r".into(), Arc::default());
         let _stream = nodes.connect(&node(), ClientClass::Signalbox, None, 2);
+        let session = nodes.session("default", "edge-1");
         let refuse = |message: &str| {
             let refused = Refusal {
                 revision: 2,
@@ -457,10 +503,33 @@ mod tests {
                 staged_revision: None,
                 refused: Some(refused),
             };
-            assert!(nodes.report("default", "edge-1", report));
+            session.report(report);
             nodes.take_dirty().len()
         };
         assert_eq!([refuse("no"), refuse("no"), refuse("never")], [1, 0, 1]);
+    }
+
+    #[test]
+    fn what_a_session_said_before_its_stream_came_is_not_lost() {
+        let nodes = Nodes::new("r".into(), Arc::default());
+        let live = |revision| Report {
+            live_revision: Some(revision),
+            ..Report::default()
+        };
+        let session = nodes.session("default", "edge-1");
+        session.report(live(7));
+        let stream = nodes.connect(&node(), ClientClass::Signalbox, None, 7);
+        assert_eq!(status(&nodes).live_revision, Some(7));
+        // The next one is there before the old one ends.
+        let next = nodes.session("default", "edge-1");
+        next.report(live(8));
+        drop((session, stream));
+        nodes.take_dirty();
+        let _stream = nodes.connect(&node(), ClientClass::Signalbox, None, 8);
+        assert_eq!(status(&nodes).live_revision, Some(8));
+        drop(next);
+        let _another = nodes.connect(&node(), ClientClass::Signalbox, None, 8);
+        assert_eq!(status(&nodes).live_revision, None);
     }
 
     #[test]

@@ -20,7 +20,7 @@ use xds::node::ClientClass;
 
 use crate::join::Joined;
 use crate::model::timestamp::Timestamp;
-use crate::nodes::{Nodes, Report};
+use crate::nodes::{Nodes, Report, SessionHandle};
 use crate::reconciler::Reconciler;
 use crate::refusals::Refusals;
 use crate::rollout::observed::Refused;
@@ -99,12 +99,13 @@ impl SessionService {
             labels: &labels,
         };
         let mut targets = Targets::new(first.assignment);
-        self.take(&first, &first, &mut targets);
+        let session = self.nodes.session(&first.fleet, &first.node_id);
+        self.take(&session, &first, &first, &mut targets);
         let mut news = true;
         loop {
             tokio::select! {
                 status = statuses.message() => match status? {
-                    Some(status) => self.take(&first, &status, &mut targets),
+                    Some(status) => self.take(&session, &first, &status, &mut targets),
                     None => return Ok(()),
                 },
                 changed = watched.changed() => {
@@ -125,7 +126,13 @@ impl SessionService {
     }
 
     /// Takes in what a proxy says, who has said in its `first` status who it is.
-    fn take(&self, first: &Status, status: &Status, targets: &mut Targets) {
+    fn take(
+        &self,
+        session: &SessionHandle,
+        first: &Status,
+        status: &Status,
+        targets: &mut Targets,
+    ) {
         targets.sees(status.assignment);
         let (fleet, node) = (&first.fleet, &first.node_id);
         self.traffic.report(fleet, node, status.traffic.as_ref());
@@ -145,18 +152,11 @@ impl SessionService {
             self.refusals.note(fleet, refused.revision, told);
         }
         let revision = |number: u64| Some(number).filter(|number| *number > 0);
-        let report = Report {
+        session.report(Report {
             live_revision: revision(status.live_revision),
             staged_revision: revision(status.staged_revision),
             refused,
-        };
-        if !self.nodes.report(fleet, node, report) {
-            tracing::debug!(
-                fleet,
-                node,
-                "a session reports for a node without an xDS stream"
-            );
-        }
+        });
     }
 }
 
