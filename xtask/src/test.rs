@@ -47,10 +47,9 @@ impl Part {
             Self::Tools => Duration::from_mins(4),
             Self::Fmt => Duration::from_secs(30),
             Self::Build => Duration::from_mins(6),
-            Self::Clippy => Duration::from_mins(3),
             Self::Tests => Duration::from_mins(11),
             Self::Doctests => Duration::from_mins(2),
-            Self::Demo => Duration::from_mins(3),
+            Self::Clippy | Self::Demo => Duration::from_mins(3),
         }
     }
 
