@@ -112,7 +112,18 @@ async fn with_our_control_plane_one_changed_route_compiles_one_virtual_host() ->
         start.elapsed(),
         resident_kib(&mut proxy)?,
     );
-    assert_eq!(compiled(&proxy).await?, before + 1);
+    // The count is told a moment after the config is live.
+    let count = wait::until("something was compiled", ACTIVE_WITHIN, async || {
+        let count = compiled(&proxy)
+            .await
+            .map_err(|error| format!("{error:#}"))?;
+        if count > before {
+            Ok(count)
+        } else {
+            Err(format!("{count}"))
+        }
+    });
+    assert_eq!(count.await?, before + 1);
     Ok(())
 }
 
