@@ -117,7 +117,7 @@ impl Driver {
                     Err(error @ StoreError::Unavailable(_)) => return Err(error),
                     // A fleet whose rows somebody has to look at does not hold up the others.
                     Err(error) => {
-                        tracing::error!(%fleet, rollout = %id, %error, "a rollout stands still")
+                        tracing::error!(%fleet, rollout = %id, %error, "a rollout stands still");
                     }
                 }
             }
