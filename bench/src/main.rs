@@ -1,11 +1,13 @@
-//! Signalbox side by side with an L4 forwarder (the floor), nginx, HAProxy and Envoy, in one run on one machine.
-//! In: whatever of these is installed. Out: a table, and `bench/results/*.json` with machine, kernel and versions.
+//! The proxy side by side with an L4 forwarder (the floor), nginx, HAProxy and Envoy, in one run on one machine; and the control
+//! plane before a fleet of simulated clients. In: whatever of the peers is installed. Out: a table, and `bench/results/*.json` with
+//! machine, kernel and versions.
 //!
 //! ```text
-//!   core 1: wrk ──► core 0: one peer at a time, one worker ──► core 1: upstream
+//!   quick: core 1: wrk ──► core 0: one peer at a time, one worker ──► core 1: upstream
+//!   xds:   signalbox ══► 10,000 connections of one process
 //! ```
 //!
-//! Absolute times move with the machine; ratios that are paired by round hold. `cargo xtask bench quick` builds and runs this.
+//! Absolute times move with the machine; ratios that are paired by round hold. `cargo xtask bench` builds and runs this.
 
 // the servers of our own
 mod tiny;
@@ -15,10 +17,15 @@ mod machine;
 mod usage;
 mod wrk;
 
+// what comes of it
+mod report;
+
 // the comparison
 mod peers;
 mod quick;
-mod report;
+
+// the control plane at scale
+mod xds;
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -32,6 +39,8 @@ use clap::Parser;
 enum Bench {
     /// Small answers over kept connections, one pinned worker.
     Quick(quick::Arguments),
+    /// One control plane and many simulated clients.
+    Xds(xds::Arguments),
     /// The server behind the peers. Started by the benchmark.
     #[command(hide = true)]
     Upstream { listen: SocketAddr },
@@ -58,6 +67,7 @@ fn run(bench: &Bench) -> Result<()> {
         Bench::Quick(arguments) => {
             tokio::runtime::Runtime::new()?.block_on(quick::quick(arguments))
         }
+        Bench::Xds(arguments) => xds::runtime()?.block_on(xds::xds(arguments)),
         Bench::Upstream { listen } => tiny::upstream::serve(*listen),
         Bench::Forwarder { listen, upstream } => tiny::forwarder::serve(*listen, *upstream),
     }

@@ -79,7 +79,7 @@ pub(crate) async fn quick(arguments: &Arguments) -> Result<()> {
         "small GET, 100-byte answer, {} kept connections, one worker pinned, {} rounds of {} s",
         arguments.connections, arguments.rounds, arguments.seconds
     );
-    report::write("quick", &scenario, &series)
+    report::write("quick", &scenario, report::peers(&series))
 }
 
 async fn start_upstream() -> Result<(SocketAddr, Process)> {

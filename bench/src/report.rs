@@ -119,19 +119,22 @@ pub(crate) fn print(series: &[Series], missing: &[String]) {
     }
 }
 
-/// Writes `bench/results/NAME.json`; the history is version control's.
-pub(crate) fn write(name: &str, scenario: &str, series: &[Series]) -> Result<()> {
+/// The series as they are recorded.
+pub(crate) fn peers(series: &[Series]) -> Value {
+    let peers = series.iter().map(|peer| peer_json(peer, &series[0]));
+    json!({ "peers": peers.collect::<Vec<_>>() })
+}
+
+/// Writes what was measured, and where and when, as `bench/results/NAME.json`; the history is version control's.
+pub(crate) fn write(name: &str, scenario: &str, mut results: Value) -> Result<()> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("results");
     fs::create_dir_all(&folder)?;
     let measured = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_secs());
-    let results = json!({
-        "scenario": scenario,
-        "measured_at_unix": measured,
-        "machine": machine::description(),
-        "peers": series.iter().map(|peer| peer_json(peer, &series[0])).collect::<Vec<_>>(),
-    });
+    results["scenario"] = scenario.into();
+    results["measured_at_unix"] = measured.into();
+    results["machine"] = machine::description();
     let file = folder.join(format!("{name}.json"));
     fs::write(&file, format!("{results:#}\n"))?;
     println!("written: bench/results/{name}.json");
@@ -157,7 +160,8 @@ fn peer_json(peer: &Series, floor: &Series) -> Value {
     })
 }
 
-fn rounded(value: f64) -> f64 {
+/// With two digits behind the point.
+pub(crate) fn rounded(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
 }
 

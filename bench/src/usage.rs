@@ -24,10 +24,25 @@ fn ticks(stat: &str) -> Option<u32> {
 
 /// Resident memory in KiB.
 pub(crate) fn resident_kib(process: u32) -> Result<u64> {
+    memory_kib(process, "VmRSS:")
+}
+
+/// The most resident memory since [`forget_peak`], in KiB.
+pub(crate) fn peak_kib(process: u32) -> Result<u64> {
+    memory_kib(process, "VmHWM:")
+}
+
+/// Lets the peak begin anew.
+pub(crate) fn forget_peak(process: u32) -> Result<()> {
+    fs::write(format!("/proc/{process}/clear_refs"), "5")
+        .with_context(|| format!("the peak of process {process} cannot be reset"))
+}
+
+fn memory_kib(process: u32, field: &str) -> Result<u64> {
     let status = fs::read_to_string(format!("/proc/{process}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let line = status.lines().find_map(|line| line.strip_prefix(field));
     let value = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok());
-    value.with_context(|| format!("process {process} shows no resident memory"))
+    value.with_context(|| format!("process {process} shows no {field}"))
 }
 
 #[cfg(test)]
@@ -44,6 +59,7 @@ mod tests {
     #[test]
     fn our_own_usage_can_be_read() {
         cpu_time(std::process::id()).unwrap();
-        assert!(resident_kib(std::process::id()).unwrap() > 0);
+        let resident = resident_kib(std::process::id()).unwrap();
+        assert!(resident > 0 && peak_kib(std::process::id()).unwrap() >= resident / 2);
     }
 }
