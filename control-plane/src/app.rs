@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -33,6 +33,9 @@ use crate::traffic::Traffic;
 const GRACE: Duration = Duration::from_secs(5);
 /// How often xDS connections are probed, and how long an answer may take before one counts as dead.
 const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(10));
+/// How many connections may wait to be accepted; the system may allow fewer (`net.core.somaxconn`, 4096). A whole fleet comes back
+/// at once when a replica ends, and with tokio's 128 a part of it is refused.
+const BACKLOG: u32 = 4096;
 
 /// A running control plane.
 #[derive(Debug)]
@@ -57,8 +60,8 @@ impl App {
         let xds_tls = load(settings.xds_tls(), Protocol::Http2)?;
         let store: Arc<dyn Store> = Arc::new(SqlStore::open(&database(settings)?).await?);
         let tokens = tokens(settings, &store).await?;
-        let admin = bind("admin", settings.admin).await?;
-        let xds = bind("xds", settings.xds).await?;
+        let admin = bind("admin", settings.admin)?;
+        let xds = bind("xds", settings.xds)?;
         let addresses = (admin.local_addr()?, xds.local_addr()?);
         // A replica is a process: after a restart it is another one, and what the old one knew of its nodes is history.
         let replica = uuid::Uuid::now_v7().to_string();
@@ -241,8 +244,17 @@ fn database(settings: &Settings) -> anyhow::Result<Database> {
     }
 }
 
-async fn bind(port: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address)
-        .await
-        .with_context(|| format!("cannot listen on --{port} {address}"))
+fn bind(port: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
+    listen(address).with_context(|| format!("cannot listen on --{port} {address}"))
+}
+
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    }?;
+    // A restart must not wait for connections of the process before.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }

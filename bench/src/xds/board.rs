@@ -53,6 +53,11 @@ impl Board {
         }
     }
 
+    /// Whether this client did it.
+    pub(crate) fn is_done(&self, client: usize) -> bool {
+        self.done_at[client].load(Ordering::Relaxed) != 0
+    }
+
     /// A client cannot go on, so the round will never be whole.
     pub(crate) fn fail(&self, reason: String) {
         let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);

@@ -3,6 +3,7 @@
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -17,6 +18,7 @@ use xds::type_url::ResourceType;
 
 use super::fleet::Fleet;
 use super::frames::Frames;
+use super::kind::Kind;
 use super::scan::{Head, Scanner};
 use super::session::Progress;
 use super::speech;
@@ -27,6 +29,9 @@ use super::traffic::{Counted, add};
 const WINDOWS: (u32, u32) = (2 * 1024 * 1024, 5 * 1024 * 1024);
 /// How often our proxy probes its connection (`proxy/src/ads/stream.rs`); Envoy does not unless it is told to.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
+/// The longest pause between two attempts, as our proxy's and Envoy's first.
+const PAUSE: Duration = Duration::from_millis(500);
+const ATTEMPTS: usize = 100;
 /// So many addresses of 127.0.0.0/8 are connected from: each has ports of its own, also those that wait after a close.
 const SOURCES: usize = 50;
 
@@ -48,10 +53,18 @@ struct Client<'f> {
     scout: Option<Frames>,
 }
 
-/// Connects and follows the control plane until something breaks.
+/// Follows the control plane. Who is refused before it is ready tries again, as proxies do; later nothing may break.
 pub(crate) async fn run(fleet: Arc<Fleet>, index: usize) {
-    let Err(error) = follow(&fleet, index).await;
-    fleet.fail(&format!("client {index}: {error:#}"));
+    for _ in 0..ATTEMPTS {
+        let Err(error) = follow(&fleet, index).await;
+        if fleet.ready.is_done(index) {
+            fleet.fail(&format!("client {index}: {error:#}"));
+            return;
+        }
+        fleet.refused.fetch_add(1, Ordering::Relaxed);
+        tokio::time::sleep(PAUSE.mul_f64(fastrand::f64())).await;
+    }
+    fleet.fail(&format!("client {index} was refused {ATTEMPTS} times"));
 }
 
 async fn follow(fleet: &Fleet, index: usize) -> Result<std::convert::Infallible> {
@@ -197,7 +210,11 @@ impl<'f> Client<'f> {
 
     fn holds_all(&self) -> bool {
         let mut types = self.fleet.kind().types().iter();
-        types.all(|ty| self.held[ty.index()].is_some_and(|held| held >= self.fleet.expects(*ty)))
+        types.all(|ty| match self.held[ty.index()] {
+            Some(held) => held >= self.fleet.expects(*ty),
+            // A name whose newest version is held already is not answered; a wildcard always is.
+            None => self.fleet.expects(*ty) == 0 && !Kind::names(*ty).is_empty(),
+        })
     }
 
     fn look_whether_ready(&mut self) {

@@ -1,6 +1,7 @@
 //! One measurement: a control plane of its own, a fleet that connects, commits, and a fleet that comes back all at once.
 
 use std::num::NonZeroU32;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
@@ -15,7 +16,7 @@ use super::traffic::Bytes;
 use crate::usage;
 
 /// How long all clients may take for one thing. Ten thousand that take the state of the world take minutes.
-const WITHIN: Duration = Duration::from_mins(4);
+const WITHIN: Duration = Duration::from_mins(2);
 /// How many pauses long the control plane is watched while nothing happens.
 const IDLE_PAUSES: u32 = 3;
 
@@ -56,6 +57,8 @@ pub(crate) struct Phase {
     /// The most resident memory of the control plane meanwhile.
     pub(crate) peak_kib: u64,
     pub(crate) bytes: Bytes,
+    /// Attempts that were in vain.
+    pub(crate) refused: usize,
 }
 
 /// Processor time of both sides.
@@ -118,7 +121,7 @@ impl Course {
         let meter = Meter::start(process)?;
         let (xds, expected) = (control_plane.xds(), size.served(self.kind));
         let running = Running::start(self.kind, self.clients, xds, expected);
-        let connect = meter.phase(&running, Bytes::default()).await;
+        let connect = meter.phase(&running).await;
         let connect = connect.context("connecting")?;
         tokio::time::sleep(self.pause).await;
 
@@ -132,7 +135,7 @@ impl Course {
 
         let meter = Meter::start(process)?;
         let (running, broken) = running.come_back(self.clients).await;
-        let come_back = meter.since(broken).phase(&running, Bytes::default()).await;
+        let come_back = meter.since(broken).phase(&running).await;
         let come_back = come_back.context("coming back")?;
         tokio::time::sleep(self.pause).await;
         Ok(Outcome {
@@ -218,13 +221,14 @@ impl Meter {
     }
 
     /// Until all clients are ready.
-    async fn phase(self, running: &Running, before: Bytes) -> Result<Phase> {
+    async fn phase(self, running: &Running) -> Result<Phase> {
         let times = running.ready(self.start, WITHIN).await?;
         Ok(Phase {
             times,
             cost: self.cost()?,
             peak_kib: usage::peak_kib(self.process)?,
-            bytes: running.fleet.traffic.since(before),
+            bytes: running.fleet.traffic.since(Bytes::default()),
+            refused: running.fleet.refused.load(Ordering::Relaxed),
         })
     }
 }

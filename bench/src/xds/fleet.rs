@@ -1,6 +1,7 @@
 //! Many clients of one kind, each with a connection of its own. In: a control plane's address. Out: what they did, and when.
 
 use std::net::SocketAddr;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -35,6 +36,8 @@ pub(crate) struct Fleet {
     pub(crate) acknowledged: Board,
     /// Reported its newest target as active.
     pub(crate) active: Board,
+    /// Connections that broke before their client was ready.
+    pub(crate) refused: AtomicUsize,
     learned: Mutex<(Held, u64)>,
 }
 
@@ -76,6 +79,7 @@ impl Running {
             ready: Board::of("all hold the config", clients),
             acknowledged: Board::of("all acknowledge the change", clients),
             active: Board::of("all report the change as active", clients),
+            refused: AtomicUsize::new(0),
             learned,
         });
         let mut tasks = JoinSet::new();

@@ -35,7 +35,7 @@ pub(crate) fn print(outcome: &Outcome) {
 
 fn print_phase(what: &str, phase: &Phase, clients: usize) {
     println!(
-        "  {what}: p50 {} ms, p99 {} ms, last {} ms; peak {:.1} MiB; processor {:.2} s, clients {:.2} s; {:.1} KiB down, {:.1} KiB up a client",
+        "  {what}: p50 {} ms, p99 {} ms, last {} ms; peak {:.1} MiB; processor {:.2} s, clients {:.2} s; {:.1} KiB down, {:.1} KiB up a client; {} refused",
         millis(&phase.times, 0.5),
         millis(&phase.times, 0.99),
         millis(&phase.times, 1.0),
@@ -44,6 +44,7 @@ fn print_phase(what: &str, phase: &Phase, clients: usize) {
         phase.cost.clients.as_secs_f64(),
         phase.bytes.received as f64 / 1024.0 / clients as f64,
         phase.bytes.sent as f64 / 1024.0 / clients as f64,
+        phase.refused,
     );
 }
 
@@ -110,6 +111,7 @@ fn phase_json(phase: &Phase, clients: usize) -> Value {
     json!({
         "ms": times_json(&phase.times),
         "peak_kib": phase.peak_kib,
+        "refused_connections": phase.refused,
         "cpu_ms": {
             "control_plane": phase.cost.control_plane.as_millis(),
             "clients": phase.cost.clients.as_millis(),
