@@ -68,6 +68,9 @@ impl DeltaState {
 
     /// What the client is to be served from now on.
     pub(super) fn retarget(&mut self, target: Arc<Served>, now: Instant) {
+        for state in &mut self.types {
+            state.held.follow(&target);
+        }
         self.target = target;
         self.order.retarget(now);
     }

@@ -151,6 +151,16 @@ impl Held {
         }
     }
 
+    /// There is something else to serve. Where it differs in nothing from the cursor's, the cursor goes with it: it never falls
+    /// behind a snapshot whose difference to the next one is known to all streams.
+    pub(super) fn follow(&mut self, target: &Arc<Served>) {
+        if let Some(cursor) = &mut self.cursor
+            && target.since(cursor, self.ty).is_empty()
+        {
+            cursor.clone_from(target);
+        }
+    }
+
     /// Whether a response waits for its ACK or NACK.
     pub(super) fn is_in_flight(&self) -> bool {
         self.in_flight.is_some()

@@ -76,6 +76,12 @@ impl SotwState {
 
     /// What the client is to be served from now on.
     pub(super) fn retarget(&mut self, target: Arc<Served>, now: Instant) {
+        for state in &mut self.types {
+            match &mut state.holds {
+                Holds::Whole(whole) => whole.follow(&target),
+                Holds::Parts(held) => held.follow(&target),
+            }
+        }
         self.target = target;
         self.order.retarget(now);
     }

@@ -71,6 +71,18 @@ impl Whole {
         self.must_answer = true;
     }
 
+    /// There is something else to serve: as [`super::held::Held::follow`].
+    pub(super) fn follow(&mut self, target: &Arc<Served>) {
+        for sent in [&mut self.sent, &mut self.acknowledged]
+            .into_iter()
+            .flatten()
+        {
+            if target.since(&sent.served, self.ty).is_empty() {
+                sent.served.clone_from(target);
+            }
+        }
+    }
+
     /// Whether a name is to be served.
     pub(super) fn exists(&self, target: &Served, name: &str) -> bool {
         target.snapshot().get(self.ty, name).is_some()

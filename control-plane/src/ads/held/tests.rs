@@ -310,3 +310,19 @@ proptest! {
         prop_assert!(client.keys().all(|name| target.snapshot().get(TY, name).is_some()));
     }
 }
+
+#[test]
+fn the_cursor_goes_with_a_target_that_differs_in_nothing_and_stays_where_one_differs() {
+    let (mut held, all) = (Held::new(TY, Absence::Answered), wildcard());
+    held.ask_all();
+    held.send(&all, &served([cluster("a", 1)]), Part::Additions, "1");
+    held.acknowledge("1");
+    let same = served([cluster("a", 1)]);
+    held.follow(&same);
+    assert!(Arc::ptr_eq(held.cursor.as_ref().unwrap(), &same));
+    let other = served([cluster("a", 2)]);
+    held.follow(&other);
+    assert!(Arc::ptr_eq(held.cursor.as_ref().unwrap(), &same));
+    let content = held.send(&all, &other, Part::Additions, "2").unwrap();
+    assert_eq!(names(&content), ["a"]);
+}
