@@ -3,8 +3,8 @@
 //!
 //! - `kind`, `config`: what is asked for, and what there is.
 //! - `speech`, `scan`, `frames`, `session`: what a client says, what it reads, pure.
-//! - `board`, `traffic`: who did what when, and how many bytes that took.
-//! - `stream`, `client`, `fleet`: I/O.
+//! - `board`, `broken`, `traffic`: who did what when, what went wrong, and how many bytes that took.
+//! - `stream`, `probe`, `client`, `fleet`: I/O.
 //! - `limits`, `course`: one control plane and one fleet, from the first connection to the last.
 //! - `table`: what is printed and kept.
 //!
@@ -22,11 +22,13 @@ mod speech;
 
 // what is counted
 mod board;
+mod broken;
 mod traffic;
 
 // clients
 mod client;
 mod fleet;
+mod probe;
 mod stream;
 
 // the measurement
@@ -57,6 +59,9 @@ pub(crate) struct Arguments {
     /// How often one route is changed.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     commits: u32,
+    /// By which strategy a change comes to the clients; one that watches them for minutes takes as long.
+    #[arg(long, default_value = "all-at-once")]
+    strategy: String,
     /// The variants of the protocol.
     #[arg(long, value_enum, value_delimiter = ',', default_value = "delta,sotw")]
     variant: Vec<Variant>,
@@ -100,7 +105,7 @@ pub(crate) async fn xds(arguments: &Arguments) -> Result<()> {
         return Ok(());
     }
     let scenario = format!(
-        "one replica, {}, {} resources, one of {} routes changed {} times, {} new streams a second; clients in one process on one \
+        "one replica, {}, {} resources, one of {} routes changed {} times, each change rolled out {}, {} new streams a second; clients in one process on one \
          thread, on the same cores",
         if arguments.postgres {
             "PostgreSQL"
@@ -110,6 +115,7 @@ pub(crate) async fn xds(arguments: &Arguments) -> Result<()> {
         arguments.resources,
         arguments.resources / 2,
         arguments.commits,
+        arguments.strategy,
         arguments.new_streams_per_second,
     );
     report::write("xds", &scenario, table::json(&outcomes))
@@ -122,6 +128,7 @@ impl Arguments {
             clients: clients as usize,
             resources: self.resources as usize,
             commits: self.commits as usize,
+            strategy: self.strategy.clone(),
             pause: Duration::from_secs_f64(self.pause),
             new_streams_per_second: self.new_streams_per_second,
             postgres: self.postgres,

@@ -3,22 +3,20 @@
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use bytes::Bytes;
 use h2::client::SendRequest;
-use h2::{Ping, PingPong};
 use prost::Message;
 use proto::session::Target;
 use tokio::net::TcpSocket;
-use tokio::time::{Instant, Interval};
 use xds::type_url::ResourceType;
 
 use super::fleet::Fleet;
 use super::frames::Frames;
 use super::kind::Kind;
+use super::probe::{self, Probe};
 use super::scan::{Head, Scanner};
 use super::session::Progress;
 use super::speech;
@@ -27,8 +25,6 @@ use super::traffic::{Counted, add};
 
 /// Windows of a stream and of a connection, as our proxy's client (tonic's, hyper's) has them.
 const WINDOWS: (u32, u32) = (2 * 1024 * 1024, 5 * 1024 * 1024);
-/// How often our proxy probes its connection (`proxy/src/ads/stream.rs`); Envoy does not unless it is told to.
-const KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// The longest pause between two attempts, as our proxy's and Envoy's first.
 const PAUSE: Duration = Duration::from_millis(500);
 const ATTEMPTS: usize = 100;
@@ -53,18 +49,17 @@ struct Client<'f> {
     scout: Option<Frames>,
 }
 
-/// Follows the control plane. Who is refused before it is ready tries again, as proxies do; later nothing may break.
+/// Follows the control plane. Whose connection breaks connects again, as proxies do, and it is counted and remembered why.
 pub(crate) async fn run(fleet: Arc<Fleet>, index: usize) {
     for _ in 0..ATTEMPTS {
         let Err(error) = follow(&fleet, index).await;
-        if fleet.ready.is_done(index) {
-            fleet.fail(&format!("client {index}: {error:#}"));
-            return;
-        }
-        fleet.refused.fetch_add(1, Ordering::Relaxed);
+        fleet.broken.note(fleet.ready.is_done(index), &error);
         tokio::time::sleep(PAUSE.mul_f64(fastrand::f64())).await;
     }
-    fleet.fail(&format!("client {index} was refused {ATTEMPTS} times"));
+    fleet.fail(&format!(
+        "client {index} was connected {ATTEMPTS} times; {}",
+        fleet.broken.reasons()
+    ));
 }
 
 async fn follow(fleet: &Fleet, index: usize) -> Result<std::convert::Infallible> {
@@ -78,8 +73,9 @@ async fn follow(fleet: &Fleet, index: usize) -> Result<std::convert::Infallible>
         .initial_connection_window_size(WINDOWS.1)
         .handshake::<_, Bytes>(Counted::new(tcp, fleet.traffic.clone()))
         .await?;
-    let mut pings = driver.ping_pong().context("pings are taken once")?;
-    let mut keep_alive = fleet.kind().is_ours().then(keep_alive);
+    // Envoy does not probe unless it is told to.
+    let pings = driver.ping_pong().filter(|_| fleet.kind().is_ours());
+    let mut probe = pings.map(Probe::of);
     let mut client = Client::begin(fleet, index, connection)?;
     loop {
         tokio::select! {
@@ -90,8 +86,7 @@ async fn follow(fleet: &Fleet, index: usize) -> Result<std::convert::Infallible>
             }
             bytes = client.xds.data() => client.discovery(&bytes.context("xDS")?)?,
             bytes = next(&mut client.session) => client.targets(&bytes.context("session")?)?,
-            () = tick(&mut keep_alive) => pings.send_ping(Ping::opaque())?,
-            pong = pong(&mut pings), if keep_alive.is_some() => pong?,
+            error = probe::failed(&mut probe) => return Err(error),
         }
     }
 }
@@ -112,7 +107,7 @@ impl<'f> Client<'f> {
             scanner: Scanner::default(),
             session: None,
             targets: Frames::default(),
-            progress: Progress::from(fleet.live_before),
+            progress: Progress::from(fleet.before.revision, fleet.before.assignment),
             held: [None; ResourceType::ALL.len()],
             is_ready: false,
             scout: (index == 0).then(Frames::default),
@@ -184,7 +179,9 @@ impl<'f> Client<'f> {
         self.targets.push(bytes);
         while let Some(message) = self.targets.next() {
             add(&self.fleet.traffic.targets, 5 + message.len());
-            self.progress.target(&Target::decode(message)?);
+            let target = Target::decode(message)?;
+            self.fleet.told(target.assignment);
+            self.progress.target(&target);
             self.report()?;
         }
         self.look_whether_ready();
@@ -231,24 +228,4 @@ async fn next(session: &mut Option<Stream>) -> Result<Bytes> {
         Some(session) => session.data().await,
         None => std::future::pending().await,
     }
-}
-
-/// Spread evenly, as those of proxies that were not started together are.
-fn keep_alive() -> Interval {
-    let first = Instant::now() + KEEP_ALIVE.mul_f64(fastrand::f64());
-    tokio::time::interval_at(first, KEEP_ALIVE)
-}
-
-async fn tick(keep_alive: &mut Option<Interval>) {
-    match keep_alive {
-        Some(interval) => {
-            interval.tick().await;
-        }
-        None => std::future::pending().await,
-    }
-}
-
-async fn pong(pings: &mut PingPong) -> Result<()> {
-    std::future::poll_fn(|context| pings.poll_pong(context)).await?;
-    Ok(())
 }

@@ -24,10 +24,9 @@ impl Size {
     pub(crate) fn served(self, kind: Kind) -> [usize; ResourceType::ALL.len()] {
         ResourceType::ALL.map(|ty| match ty {
             ResourceType::Cluster => self.clusters,
-            ResourceType::ClusterLoadAssignment => 0,
             ResourceType::Listener | ResourceType::RouteConfiguration => 1,
             ResourceType::VirtualHost if kind.is_ours() => self.routes,
-            ResourceType::VirtualHost => 0,
+            ResourceType::ClusterLoadAssignment | ResourceType::VirtualHost => 0,
         })
     }
 

@@ -1,13 +1,15 @@
 //! One measurement: a control plane of its own, a fleet that connects, commits, and a fleet that comes back all at once.
 
 use std::num::NonZeroU32;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
+use e2e::client::Request;
 use e2e::postgres::Postgres;
 use e2e::programs::{ControlPlane, ControlPlaneSettings};
+use serde_json::json;
 
+use super::broken::Counts;
 use super::config::Size;
 use super::fleet::Running;
 use super::kind::Kind;
@@ -17,16 +19,20 @@ use crate::usage;
 
 /// How long all clients may take for one thing. Ten thousand that take the state of the world take minutes.
 const WITHIN: Duration = Duration::from_mins(2);
+/// How often it is looked whether a rollout has ended, and so how exact that time is.
+const LOOK: Duration = Duration::from_millis(20);
 /// How many pauses long the control plane is watched while nothing happens.
 const IDLE_PAUSES: u32 = 3;
 
 /// What is measured.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Course {
     pub(crate) kind: Kind,
     pub(crate) clients: usize,
     pub(crate) resources: usize,
     pub(crate) commits: usize,
+    /// By which strategy commits come to the clients.
+    pub(crate) strategy: String,
     pub(crate) pause: Duration,
     pub(crate) new_streams_per_second: NonZeroU32,
     pub(crate) postgres: bool,
@@ -57,8 +63,8 @@ pub(crate) struct Phase {
     /// The most resident memory of the control plane meanwhile.
     pub(crate) peak_kib: u64,
     pub(crate) bytes: Bytes,
-    /// Attempts that were in vain.
-    pub(crate) refused: usize,
+    /// Connections that broke meanwhile.
+    pub(crate) broken: Counts,
 }
 
 /// Processor time of both sides.
@@ -73,6 +79,8 @@ pub(crate) struct Cost {
 pub(crate) struct Commits {
     /// From sending the change to its answer, by commit.
     pub(crate) api: Vec<Duration>,
+    /// From sending the change to the end of its rollout, by commit.
+    pub(crate) completed: Vec<Duration>,
     /// From sending the change to the ACK, by commit and client, in order.
     pub(crate) acknowledged: Vec<Duration>,
     /// The last ACK of each commit, in order.
@@ -82,13 +90,16 @@ pub(crate) struct Commits {
     pub(crate) cost: Cost,
     pub(crate) bytes: Bytes,
     pub(crate) peak_kib: u64,
+    /// Connections that broke since the fleet was there.
+    pub(crate) broken: usize,
 }
 
 impl Course {
     pub(crate) async fn run(&self) -> Result<Outcome> {
-        let postgres = match self.postgres {
-            true => Some(Postgres::start().await?),
-            false => None,
+        let postgres = if self.postgres {
+            Some(Postgres::start().await?)
+        } else {
+            None
         };
         let database = postgres.as_ref().map(Postgres::database).transpose()?;
         let mut control_plane = self.start(database).await?;
@@ -114,7 +125,9 @@ impl Course {
             control_plane.process().id(),
             Size::of_resources(self.resources),
         );
+        self.choose_strategy(control_plane).await?;
         control_plane.apply(&size.config().to_string()).await?;
+        completed(control_plane, Instant::now()).await?;
         tokio::time::sleep(self.pause).await;
         let empty_kib = usage::resident_kib(process)?;
 
@@ -139,7 +152,7 @@ impl Course {
         let come_back = come_back.context("coming back")?;
         tokio::time::sleep(self.pause).await;
         Ok(Outcome {
-            course: *self,
+            course: self.clone(),
             empty_kib,
             idle_kib,
             connect,
@@ -148,6 +161,14 @@ impl Course {
             come_back,
             settled_kib: usage::resident_kib(process)?,
         })
+    }
+
+    async fn choose_strategy(&self, control_plane: &ControlPlane) -> Result<()> {
+        let settings = json!({"rollout": {"strategy": self.strategy}});
+        let request = Request::put("/v1/fleets/default").json(&settings);
+        let answer = control_plane.send(request.if_match_any()).await?;
+        answer.success().context("--strategy")?;
+        Ok(())
     }
 
     async fn commit(
@@ -173,10 +194,14 @@ impl Course {
                 let times = fleet.active.all(start, WITHIN).await?;
                 commits.active.extend(times);
             }
+            commits
+                .completed
+                .push(completed(control_plane, start).await?);
             tokio::time::sleep(self.pause).await;
         }
         for times in [
             &mut commits.api,
+            &mut commits.completed,
             &mut commits.acknowledged,
             &mut commits.last,
             &mut commits.active,
@@ -186,7 +211,25 @@ impl Course {
         commits.cost = meter.cost()?;
         commits.peak_kib = usage::peak_kib(process)?;
         commits.bytes = fleet.traffic.since(before);
+        commits.broken = fleet.broken.so_far().late;
         Ok(commits)
+    }
+}
+
+/// How long after `start` the rollout of the newest revision had ended well. Looked at now and then, for looking costs the control
+/// plane something, too.
+async fn completed(control_plane: &ControlPlane, start: Instant) -> Result<Duration> {
+    loop {
+        let fleet = control_plane.get("/v1/fleets/default").await?;
+        if fleet["stable_revision"] == fleet["revision"] {
+            return Ok(start.elapsed());
+        }
+        ensure!(fleet["held_by"].is_null(), "the rollout was rolled back");
+        ensure!(
+            start.elapsed() < WITHIN,
+            "the rollout goes on after {WITHIN:?}"
+        );
+        tokio::time::sleep(LOOK).await;
     }
 }
 
@@ -228,7 +271,7 @@ impl Meter {
             cost: self.cost()?,
             peak_kib: usage::peak_kib(self.process)?,
             bytes: running.fleet.traffic.since(Bytes::default()),
-            refused: running.fleet.refused.load(Ordering::Relaxed),
+            broken: running.fleet.broken.so_far(),
         })
     }
 }

@@ -1,7 +1,6 @@
 //! Many clients of one kind, each with a connection of its own. In: a control plane's address. Out: what they did, and when.
 
 use std::net::SocketAddr;
-use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,13 +11,22 @@ use tokio::task::JoinSet;
 use xds::type_url::ResourceType;
 
 use super::board::Board;
+use super::broken::Broken;
 use super::client;
 use super::kind::{Kind, Variant};
 use super::speech::{Speech, Versions};
 use super::traffic::Traffic;
 
-/// What one client holds, by type.
-pub(crate) type Held = [Versions; ResourceType::ALL.len()];
+/// What one client knows, and so all that are in the same state.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Known {
+    /// What it holds, by type.
+    held: [Versions; ResourceType::ALL.len()],
+    /// Of which revision that is.
+    pub(crate) revision: u64,
+    /// The newest assignment that it was told.
+    pub(crate) assignment: u64,
+}
 
 /// What the clients share.
 #[derive(Debug)]
@@ -26,8 +34,8 @@ pub(crate) struct Fleet {
     kind: Kind,
     pub(crate) server: SocketAddr,
     pub(crate) speech: Speech,
-    /// The revision that the clients held before they came back; 0 if they are new.
-    pub(crate) live_before: u64,
+    /// What the clients knew before they came back; nothing if they are new.
+    pub(crate) before: Known,
     expected: [usize; ResourceType::ALL.len()],
     pub(crate) traffic: Arc<Traffic>,
     /// Holds everything, and if it is one of ours, serves it.
@@ -36,9 +44,8 @@ pub(crate) struct Fleet {
     pub(crate) acknowledged: Board,
     /// Reported its newest target as active.
     pub(crate) active: Board,
-    /// Connections that broke before their client was ready.
-    pub(crate) refused: AtomicUsize,
-    learned: Mutex<(Held, u64)>,
+    pub(crate) broken: Broken,
+    known: Mutex<Known>,
 }
 
 /// Clients that run; dropped, all their connections break at once.
@@ -55,32 +62,28 @@ impl Running {
         server: SocketAddr,
         expected: [usize; ResourceType::ALL.len()],
     ) -> Self {
-        let speech = Speech::first(kind);
-        let learned = Mutex::default();
-        Self::of(kind, clients, server, speech, 0, expected, learned)
+        Self::of(kind, clients, server, Known::default(), expected)
     }
 
     fn of(
         kind: Kind,
         clients: usize,
         server: SocketAddr,
-        speech: Speech,
-        live_before: u64,
+        before: Known,
         expected: [usize; ResourceType::ALL.len()],
-        learned: Mutex<(Held, u64)>,
     ) -> Self {
         let fleet = Arc::new(Fleet {
             kind,
             server,
-            speech,
-            live_before,
+            speech: Speech::holding(kind, &before.held),
+            known: Mutex::new(before.clone()),
+            before,
             expected,
             traffic: Arc::default(),
             ready: Board::of("all hold the config", clients),
             acknowledged: Board::of("all acknowledge the change", clients),
             active: Board::of("all report the change as active", clients),
-            refused: AtomicUsize::new(0),
-            learned,
+            broken: Broken::default(),
         });
         let mut tasks = JoinSet::new();
         for index in 0..clients {
@@ -94,17 +97,14 @@ impl Running {
         let Self { fleet, mut tasks } = self;
         tasks.shutdown().await;
         let broken = Instant::now();
-        let (held, revision) = fleet.learned().clone();
-        let speech = Speech::holding(fleet.kind, &held);
+        let mut known = fleet.known().clone();
+        known.revision = known.revision.max(1);
         // A delta names only what is not held; the state of the world is always whole.
         let expected = match fleet.kind.variant {
             Variant::Delta => [0; ResourceType::ALL.len()],
             Variant::Sotw => fleet.expected,
         };
-        let learned = Mutex::new((held, revision));
-        let revision = revision.max(1);
-        let (kind, server) = (fleet.kind, fleet.server);
-        let running = Self::of(kind, clients, server, speech, revision, expected, learned);
+        let running = Self::of(fleet.kind, clients, fleet.server, known, expected);
         (running, broken)
     }
 
@@ -121,7 +121,7 @@ impl Fleet {
 
     /// Whether its clients were here before.
     pub(crate) fn comes_back(&self) -> bool {
-        self.live_before > 0
+        self.before.revision > 0
     }
 
     /// How many resources of a type there are to come.
@@ -131,8 +131,8 @@ impl Fleet {
 
     /// Takes in what one response leaves a client with.
     pub(crate) fn learn(&self, message: &[u8]) -> Result<()> {
-        let mut learned = self.learned();
-        let (held, revision) = &mut *learned;
+        let mut known = self.known();
+        let Known { held, revision, .. } = &mut *known;
         match self.kind.variant {
             Variant::Delta => {
                 let response = DeltaDiscoveryResponse::decode(message)?;
@@ -159,7 +159,13 @@ impl Fleet {
         }
     }
 
-    fn learned(&self) -> MutexGuard<'_, (Held, u64)> {
-        self.learned.lock().unwrap_or_else(PoisonError::into_inner)
+    /// A client was told its target by this assignment.
+    pub(crate) fn told(&self, assignment: u64) {
+        let mut known = self.known();
+        known.assignment = known.assignment.max(assignment);
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -24,10 +24,10 @@ pub(crate) struct Report {
 }
 
 impl Progress {
-    /// Of a client that comes back with this revision live; 0 if it is new.
-    pub(crate) fn from(live: u64) -> Self {
+    /// Of a client that comes back with this revision live, by this assignment; 0 if it is new.
+    pub(crate) fn from(live: u64, assignment: u64) -> Self {
         Self {
-            assignment: live,
+            assignment,
             target: live,
             wire: live,
             live,
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn a_target_is_missing_until_its_resources_are_there() {
-        let mut progress = Progress::from(0);
+        let mut progress = Progress::from(0, 0);
         assert_eq!(states(&mut progress, false), Some((State::Unspecified, 0)));
         progress.target(&target(2));
         assert_eq!(states(&mut progress, false), Some((State::Missing, 0)));
@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn who_comes_back_is_active_with_what_it_has() {
-        let mut progress = Progress::from(7);
+        let mut progress = Progress::from(7, 7);
         assert_eq!(states(&mut progress, false), Some((State::Active, 7)));
         progress.target(&target(7));
         assert!(progress.is_active() && progress.report(true).is_none());

@@ -26,12 +26,7 @@ pub(crate) struct Speech {
 }
 
 impl Speech {
-    /// Of clients that hold nothing yet.
-    pub(crate) fn first(kind: Kind) -> Self {
-        Self::holding(kind, &Default::default())
-    }
-
-    /// Of clients that come back and hold this.
+    /// Of clients that hold this; nothing if they are new.
     pub(crate) fn holding(kind: Kind, held: &[Versions; ResourceType::ALL.len()]) -> Self {
         let requests = ResourceType::ALL.map(|ty| request(kind, ty, &held[ty.index()]));
         Self { kind, requests }

@@ -35,7 +35,7 @@ pub(crate) fn print(outcome: &Outcome) {
 
 fn print_phase(what: &str, phase: &Phase, clients: usize) {
     println!(
-        "  {what}: p50 {} ms, p99 {} ms, last {} ms; peak {:.1} MiB; processor {:.2} s, clients {:.2} s; {:.1} KiB down, {:.1} KiB up a client; {} refused",
+        "  {what}: p50 {} ms, p99 {} ms, last {} ms; peak {:.1} MiB; processor {:.2} s, clients {:.2} s; {:.1} KiB down, {:.1} KiB up a client; {} connections broke",
         millis(&phase.times, 0.5),
         millis(&phase.times, 0.99),
         millis(&phase.times, 1.0),
@@ -44,8 +44,11 @@ fn print_phase(what: &str, phase: &Phase, clients: usize) {
         phase.cost.clients.as_secs_f64(),
         phase.bytes.received as f64 / 1024.0 / clients as f64,
         phase.bytes.sent as f64 / 1024.0 / clients as f64,
-        phase.refused,
+        phase.broken.early + phase.broken.late,
     );
+    if !phase.broken.reasons().is_empty() {
+        println!("    {}", phase.broken.reasons());
+    }
 }
 
 fn print_commits(commits: &Commits, clients: usize) {
@@ -66,6 +69,12 @@ fn print_commits(commits: &Commits, clients: usize) {
             millis(&commits.active, 1.0),
         );
     }
+    println!(
+        "  commit → rollout completed: p50 {} ms, worst {} ms; {} connections broke",
+        millis(&commits.completed, 0.5),
+        millis(&commits.completed, 1.0),
+        commits.broken,
+    );
     let each = commits.cost.divided(count as f64);
     let per = |bytes: u64| bytes as f64 / count as f64 / clients as f64;
     println!(
@@ -111,7 +120,8 @@ fn phase_json(phase: &Phase, clients: usize) -> Value {
     json!({
         "ms": times_json(&phase.times),
         "peak_kib": phase.peak_kib,
-        "refused_connections": phase.refused,
+        "broken_connections": phase.broken.early + phase.broken.late,
+        "broken_for": phase.broken.reasons(),
         "cpu_ms": {
             "control_plane": phase.cost.control_plane.as_millis(),
             "clients": phase.cost.clients.as_millis(),
@@ -132,6 +142,8 @@ fn commits_json(commits: &Commits, clients: usize) -> Value {
         "to_ack_ms": times_json(&commits.acknowledged),
         "to_last_ack_ms": times_json(&commits.last),
         "to_active_ms": times_json(&commits.active),
+        "to_completed_ms": times_json(&commits.completed),
+        "broken_connections": commits.broken,
         "cpu_ms_per_commit": {
             "control_plane": each.control_plane.as_millis(),
             "clients": each.clients.as_millis(),

@@ -15,6 +15,7 @@ async fn run(variant: Variant, user_agent: UserAgent) {
         clients: CLIENTS,
         resources: RESOURCES,
         commits: COMMITS,
+        strategy: "all-at-once".into(),
         pause: Duration::from_millis(50),
         new_streams_per_second: 1_000.try_into().unwrap(),
         postgres: false,
@@ -25,7 +26,10 @@ async fn run(variant: Variant, user_agent: UserAgent) {
     assert_eq!(outcome.come_back.times.len(), CLIENTS);
     let commits = &outcome.commits;
     assert_eq!(commits.acknowledged.len(), CLIENTS * COMMITS);
-    assert_eq!((commits.last.len(), commits.api.len()), (COMMITS, COMMITS));
+    for each in [&commits.last, &commits.api, &commits.completed] {
+        assert_eq!(each.len(), COMMITS);
+    }
+    assert_eq!(commits.broken, 0, "{:?}", outcome.come_back.broken);
     let ours = course.kind.is_ours();
     assert_eq!(
         commits.active.len(),
