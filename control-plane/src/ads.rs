@@ -7,11 +7,14 @@
 //! - `delta`, `sotw`: a stream as a state machine, pure; `variant` gives both one face.
 //! - `wire`: responses as bytes.
 //! - `turnstile`: how fast new streams come in.
+//! - `requests`, `body`: gRPC messages in and out of the bodies of a call.
 //! - `stream`, `services`: I/O.
 
+mod body;
 mod delta;
 mod held;
 mod order;
+mod requests;
 mod services;
 mod sotw;
 mod stream;

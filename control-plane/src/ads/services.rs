@@ -1,5 +1,5 @@
 //! The gRPC services: the aggregated one and one for each type, each with its methods in both variants, over one driver.
-//! Written by hand, not generated, for one reason: the responses are encoded already (`wire`).
+//! Written by hand, not generated: the responses are encoded already (`wire`), and an idle stream keeps no buffers (`requests`, `body`).
 
 use std::convert::Infallible;
 use std::marker::PhantomData;
@@ -8,24 +8,22 @@ use std::task::{Context, Poll};
 
 use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
+use tonic::Status;
 use tonic::body::Body;
-use tonic::server::{Grpc, NamedService, StreamingService};
+use tonic::metadata::GRPC_CONTENT_TYPE;
+use tonic::server::NamedService;
 use tonic::service::Routes;
-use tonic::{Request, Response, Status, Streaming};
 use xds::type_url::ResourceType;
 
 use crate::join::Joined;
 
 use super::StreamContext;
+use super::body::ResponseBody;
 use super::delta::DeltaState;
+use super::requests::Requests;
 use super::sotw::SotwState;
 use super::stream;
 use super::variant::Variant;
-use super::wire::{Encoded, EncodedCodec};
-
-/// Largest request. A client that comes back names all it holds in one message: 50,000 names are several MiB.
-const REQUEST_SIZE: usize = 64 * 1024 * 1024;
 
 /// A service with its methods. Sources: `envoy/service/*/v3/*.proto`.
 struct Discovery {
@@ -109,21 +107,19 @@ impl<const INDEX: usize> tower::Service<http::Request<Body>> for Service<INDEX> 
         let service = &SERVICES[INDEX];
         Box::pin(async move {
             let method = request.uri().path().rsplit('/').next();
-            Ok(if method == Some(service.delta) {
-                Method::<DeltaState>::new(context, service.only)
-                    .answer(request)
-                    .await
+            let answer = if method == Some(service.delta) {
+                Method::<DeltaState>::new(context, service.only).answer(request)
             } else if method.is_some() && method == service.sotw {
-                Method::<SotwState>::new(context, service.only)
-                    .answer(request)
-                    .await
+                Method::<SotwState>::new(context, service.only).answer(request)
             } else {
                 let (name, delta) = (service.name, service.delta);
                 let served = service
                     .sotw
                     .map_or_else(String::new, |sotw| format!("{sotw} and "));
-                Status::unimplemented(format!("{name} serves {served}{delta}")).into_http()
-            })
+                let served = format!("{name} serves {served}{delta}");
+                Err(Status::unimplemented(served))
+            };
+            Ok(answer.unwrap_or_else(Status::into_http))
         })
     }
 }
@@ -144,32 +140,17 @@ impl<V: Variant> Method<V> {
         }
     }
 
-    async fn answer(self, request: http::Request<Body>) -> http::Response<Body> {
-        let codec = EncodedCodec::<V::Request>::default();
-        let mut grpc = Grpc::new(codec).apply_max_message_size_config(Some(REQUEST_SIZE), None);
-        grpc.streaming(self, request).await
-    }
-}
-
-impl<V: Variant> StreamingService<V::Request> for Method<V> {
-    type Response = Encoded;
-    type ResponseStream = ReceiverStream<Result<Encoded, Status>>;
-    type Future = BoxFuture<'static, Result<Response<Self::ResponseStream>, Status>>;
-
-    fn call(&mut self, request: Request<Streaming<V::Request>>) -> Self::Future {
-        let (context, only) = (self.context.clone(), self.only);
-        Box::pin(async move {
-            let joined = Joined::of(request.extensions())?;
-            // One response waits at most: a slow client gets the newest state when it can take it, not a queue.
-            let (responses, receiver) = mpsc::channel(1);
-            tokio::spawn(stream::run::<V>(
-                context,
-                joined,
-                only,
-                request.into_inner(),
-                responses,
-            ));
-            Ok(Response::new(ReceiverStream::new(receiver)))
-        })
+    fn answer(self, request: http::Request<Body>) -> Result<http::Response<Body>, Status> {
+        let joined = Joined::of(request.extensions())?;
+        let requests = Requests::new(request.into_body());
+        // One response waits at most: a slow client gets the newest state when it can take it, not a queue.
+        let (responses, receiver) = mpsc::channel(1);
+        let (context, only) = (self.context, self.only);
+        tokio::spawn(stream::run::<V>(context, joined, only, requests, responses));
+        let mut response = http::Response::new(Body::new(ResponseBody::new(receiver)));
+        response
+            .headers_mut()
+            .insert(http::header::CONTENT_TYPE, GRPC_CONTENT_TYPE);
+        Ok(response)
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
-use tonic::{Status, Streaming};
+use tonic::Status;
 use xds::node::Node;
 use xds::type_url::ResourceType;
 
@@ -18,6 +18,7 @@ use crate::snapshots::Serving;
 
 use super::StreamContext;
 use super::delta::Meaning;
+use super::requests::Requests;
 use super::variant::Variant;
 use super::wire::Encoded;
 
@@ -28,7 +29,7 @@ pub(super) async fn run<V: Variant>(
     context: Arc<StreamContext>,
     joined: Joined,
     only: Option<ResourceType>,
-    mut requests: Streaming<V::Request>,
+    mut requests: Requests<V::Request>,
     responses: Responses,
 ) {
     if let Err(status) = serve::<V>(&context, &joined, only, &mut requests, &responses).await {
@@ -41,7 +42,7 @@ async fn serve<V: Variant>(
     context: &StreamContext,
     joined: &Joined,
     only: Option<ResourceType>,
-    requests: &mut Streaming<V::Request>,
+    requests: &mut Requests<V::Request>,
     responses: &Responses,
 ) -> Result<(), Status> {
     let Some(first) = requests.message().await? else {
@@ -97,7 +98,7 @@ struct Session<'c, V> {
 impl<V: Variant> Session<'_, V> {
     async fn drive(
         &mut self,
-        requests: &mut Streaming<V::Request>,
+        requests: &mut Requests<V::Request>,
         watched: &mut watch::Receiver<Serving>,
         responses: &Responses,
     ) -> Result<(), Status> {

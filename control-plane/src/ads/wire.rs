@@ -1,16 +1,11 @@
 //! Responses as bytes, in both variants. Every resource is encoded once; a response is a small head followed by shared
 //! entries, so a thousand streams send the same bytes.
 
-use std::marker::PhantomData;
-
 use bytes::{BufMut, Bytes, BytesMut};
 use envoy_types::pb::envoy::config::core::v3::ControlPlane;
 use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryResponse, DiscoveryResponse};
 use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
-use tonic::Status;
-use tonic::codec::{Codec, EncodeBuf, Encoder};
-use tonic_prost::ProstCodec;
 use xds::type_url::ResourceType;
 
 use super::{delta, sotw};
@@ -19,6 +14,9 @@ use super::{delta, sotw};
 const RESOURCES_TAG: u32 = 2;
 const ANY_TYPE_URL_TAG: u32 = 1;
 const ANY_VALUE_TAG: u32 = 2;
+
+/// Longest piece: what an HTTP/2 frame holds, unless the other side asks for more (RFC 9113 section 4.2).
+const PIECE: usize = 16 * 1024;
 
 /// A response, ready to be sent.
 #[derive(Debug)]
@@ -119,8 +117,22 @@ impl Encoded {
         all
     }
 
+    /// The same as a gRPC message (gRPC over HTTP/2, "Length-Prefixed-Message").
+    pub(super) fn into_pieces(self) -> Pieces {
+        let length = self.len();
+        let mut begin = BytesMut::with_capacity(5 + self.head.len());
+        begin.put_u8(0);
+        begin.put_u32(length as u32);
+        begin.put_slice(&self.head);
+        Pieces {
+            current: begin.freeze(),
+            parts: self.entries.into_iter(),
+            left: 5 + length,
+        }
+    }
+
     /// Its size in bytes.
-    pub(super) fn len(&self) -> usize {
+    fn len(&self) -> usize {
         self.head.len() + self.entries.iter().map(Bytes::len).sum::<usize>()
     }
 }
@@ -140,51 +152,47 @@ fn begin_any(buffer: &mut BytesMut, type_url: &str, size: usize) {
     }
 }
 
-/// Decodes requests as prost does; writes responses that are encoded already.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct EncodedCodec<R>(PhantomData<R>);
-
-impl<R> Default for EncodedCodec<R> {
-    fn default() -> Self {
-        Self(PhantomData)
-    }
+/// A response as a gRPC message, in pieces.
+#[derive(Debug)]
+pub(super) struct Pieces {
+    current: Bytes,
+    parts: std::vec::IntoIter<Bytes>,
+    left: usize,
 }
 
-impl<R: Message + Default + 'static> Codec for EncodedCodec<R> {
-    type Encode = Encoded;
-    type Decode = R;
-    type Encoder = EncodedWriter;
-    type Decoder = <ProstCodec<(), R> as Codec>::Decoder;
-
-    fn encoder(&mut self) -> Self::Encoder {
-        EncodedWriter
-    }
-
-    fn decoder(&mut self) -> Self::Decoder {
-        ProstCodec::<(), R>::default().decoder()
-    }
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(super) struct EncodedWriter;
-
-impl Encoder for EncodedWriter {
-    type Item = Encoded;
-    type Error = Status;
-
-    fn encode(&mut self, item: Encoded, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        buffer.reserve(item.len());
-        buffer.put_slice(&item.head);
-        for entry in &item.entries {
-            buffer.put_slice(entry);
+impl Pieces {
+    /// The next piece, [`PIECE`] bytes long unless it is the last one. Short entries are copied together, long ones shared.
+    pub(super) fn next(&mut self) -> Option<Bytes> {
+        let size = self.left.min(PIECE);
+        self.left -= size;
+        self.skip_empty();
+        if size == 0 || self.current.len() >= size {
+            return (size > 0).then(|| self.current.split_to(size));
         }
-        Ok(())
+        let mut piece = BytesMut::with_capacity(size);
+        while piece.len() < size {
+            self.skip_empty();
+            let taken = self.current.len().min(size - piece.len());
+            piece.put(self.current.split_to(taken));
+        }
+        Some(piece.freeze())
+    }
+
+    fn skip_empty(&mut self) {
+        while self.current.is_empty() {
+            match self.parts.next() {
+                Some(part) => self.current = part,
+                None => return,
+            }
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use xds::version::Version;
+
+    use proptest::prelude::*;
 
     use super::*;
     use crate::ads::testing::{cluster, eds_cluster};
@@ -204,6 +212,27 @@ mod tests {
         for (any, resource) in read.resources.iter().zip(&resources) {
             assert_eq!(any.type_url, ResourceType::Cluster.type_url());
             assert_eq!(any.value, resource.bytes().to_vec());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_are_the_message_and_none_is_longer_than_a_frame(
+            head in prop::collection::vec(any::<u8>(), 0..100),
+            sizes in prop::collection::vec(prop_oneof![0_usize..300, 0_usize..60_000], 0..40),
+        ) {
+            let fill = |(nth, size): (usize, usize)| Bytes::from(vec![nth as u8; size]);
+            let entries: Vec<Bytes> = sizes.into_iter().enumerate().map(fill).collect();
+            let response = Encoded { ty: None, head, entries };
+            let whole = response.to_vec();
+            let mut pieces = response.into_pieces();
+            let pieces: Vec<Bytes> = std::iter::from_fn(|| pieces.next()).collect();
+            let sent = pieces.concat();
+            prop_assert_eq!(&sent[1..5], (whole.len() as u32).to_be_bytes());
+            prop_assert_eq!(&sent[5..], whole);
+            let (last, full) = pieces.split_last().unwrap();
+            prop_assert!(full.iter().all(|piece| piece.len() == PIECE));
+            prop_assert!((1..=PIECE).contains(&last.len()));
         }
     }
 }
