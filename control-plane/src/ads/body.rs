@@ -71,3 +71,50 @@ impl http_body::Body for ResponseBody {
         self.ended
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+
+    fn response(bytes: usize) -> Encoded {
+        let names: Vec<String> = (0..bytes / 10).map(|nth| format!("{nth:08}")).collect();
+        Encoded::nothing_of("unknown", &names).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_stream_ends_with_its_status_after_all_that_was_sent_before() {
+        for (end, code) in [(None, "0"), (Some(Status::not_found("gone")), "5")] {
+            let (responses, receiver) = mpsc::channel(3);
+            let sent = [response(100_000), response(10)];
+            let lengths: usize = sent
+                .iter()
+                .map(|response| 5 + response.to_vec().len())
+                .sum();
+            for response in sent {
+                responses.send(Ok(response)).await.unwrap();
+            }
+            if let Some(status) = end {
+                responses.send(Err(status)).await.unwrap();
+            }
+            drop(responses);
+            let whole = ResponseBody::new(receiver).collect().await.unwrap();
+            assert_eq!(whole.trailers().unwrap()["grpc-status"], code);
+            assert_eq!(whole.to_bytes().len(), lengths);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_client_that_reads_nothing_holds_one_response_and_keeps_one_waiting() {
+        let (responses, receiver) = mpsc::channel(1);
+        let mut body = ResponseBody::new(receiver);
+        responses.try_send(Ok(response(100_000))).unwrap();
+        assert!(responses.try_reserve().is_err());
+        body.frame().await.unwrap().unwrap();
+        responses.try_send(Ok(response(100_000))).unwrap();
+        // The rest of the first one comes before the second one is taken.
+        body.frame().await.unwrap().unwrap();
+        assert!(responses.try_reserve().is_err());
+    }
+}

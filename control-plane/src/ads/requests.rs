@@ -124,6 +124,26 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_length_alone_takes_no_memory() {
+        let mut begun = vec![0];
+        begun.extend((REQUEST_SIZE as u32).to_be_bytes());
+        let mut requests = requests(&begun, 100);
+        requests.message().await.unwrap_err();
+        assert!(requests.buffer.capacity() < 1024);
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_breaks_ends_the_stream_with_its_reason() {
+        let torn = framed(&request("torn"));
+        let half = Bytes::copy_from_slice(&torn[..4]);
+        let pieces = [Ok(Frame::data(half)), Err(Status::cancelled("reset"))];
+        let body = Body::new(StreamBody::new(futures_util::stream::iter(pieces)));
+        let mut requests = Requests::<DiscoveryRequest>::new(body);
+        let error = requests.message().await.unwrap_err();
+        assert_eq!(error.code(), tonic::Code::Cancelled);
+    }
+
+    #[tokio::test]
     async fn what_is_no_message_ends_the_stream() {
         let torn = framed(&request("torn"));
         for bytes in [

@@ -75,7 +75,10 @@ async fn serve<V: Variant>(
         sent: [None; ResourceType::ALL.len()],
         unknown_type: None,
     };
-    let result = match session.request(&first) {
+    let begun = session.request(&first);
+    // Who comes back begins with the names of all that it holds: not to be kept for as long as the stream lives.
+    drop(first);
+    let result = match begun {
         Ok(()) => session.drive(requests, &mut watched, responses).await,
         Err(status) => Err(status),
     };
