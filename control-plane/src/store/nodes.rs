@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use sqlx::any::AnyRow;
-use sqlx::{AssertSqlSafe, Row as _};
+use sqlx::{AnyConnection, AssertSqlSafe, Row as _};
 
 use super::error::{Result, StoreError};
 use super::node_status::{Claims, NodeStatus, Refusal};
@@ -32,6 +32,11 @@ struct StoredRefusal {
 const ID_MAX: usize = 1_024;
 
 const COLUMNS: usize = 17;
+/// So many nodes are written in one statement. SQLite looks for a parameter's name in a list of all of them, so the time that a
+/// statement takes grows with the square of its rows; and one of always the same size is prepared once.
+const ROWS: usize = 16;
+/// So many nodes are written in one transaction; whoever commits a revision comes in between.
+const AT_ONCE: usize = 1_024;
 const PUT: &str = "INSERT INTO node (fleet, id, replica, connected, class, user_agent, zone, labels, connected_at, \
      sent_revision, acked_revision, live_revision, staged_revision, refused, updated_at, \
      wanted_revision, problems) VALUES ";
@@ -59,40 +64,15 @@ const HEARTBEAT: &str = "INSERT INTO replica (id, seen_at) VALUES ($1, $2) ON CO
 
 impl SqlStore {
     pub(super) async fn upsert_nodes(&self, replica: &str, nodes: &[NodeStatus]) -> Result<()> {
-        let nodes: Vec<_> = nodes.iter().filter(|node| can_be_stored(node)).collect();
-        for batch in nodes.chunks(BATCH) {
-            let statement = format!("{PUT}{}{PUT_OVER}", placeholders(batch.len(), COLUMNS, 1));
-            let mut query = sqlx::query(AssertSqlSafe(statement)).persistent(false);
-            for node in batch {
-                query = query
-                    .bind(text(&node.fleet))
-                    .bind(text(&node.id))
-                    .bind(replica);
-                query = query
-                    .bind(i64::from(node.connected))
-                    .bind(text(&node.class))
-                    .bind(text(&node.user_agent));
-                query = query
-                    .bind(text(&node.zone))
-                    .bind(canonical::to_bytes(&node.labels));
-                query = query
-                    .bind(node.connected_at.as_micros())
-                    .bind(node.sent_revision.map(|number| number as i64));
-                for revision in [
-                    node.acked_revision,
-                    node.live_revision,
-                    node.staged_revision,
-                ] {
-                    query = query.bind(revision.map(|number| number as i64));
-                }
-                query = query
-                    .bind(node.refused.as_ref().map(stored))
-                    .bind(node.updated_at.as_micros());
-                query = query
-                    .bind(node.wanted_revision.map(|number| number as i64))
-                    .bind(canonical::to_bytes(&node.problems));
+        let mut nodes: Vec<_> = nodes.iter().filter(|node| can_be_stored(node)).collect();
+        // Two replicas that write the same rows do so in the same order, and neither waits for the other for ever.
+        nodes.sort_unstable_by_key(|node| (&node.fleet, &node.id));
+        for batch in nodes.chunks(AT_ONCE) {
+            let mut tx = self.begin().await?;
+            for rows in batch.chunks(ROWS) {
+                put(&mut tx, replica, rows).await?;
             }
-            query.execute(&self.writer).await?;
+            tx.commit().await?;
         }
         Ok(())
     }
@@ -189,15 +169,48 @@ impl SqlStore {
     }
 
     /// A replica that was seen since then is alive. Both times are the database's, so clocks need not agree.
-    pub(super) async fn alive_since(
-        &self,
-        connection: &mut sqlx::AnyConnection,
-    ) -> Result<Timestamp> {
+    pub(super) async fn alive_since(&self, connection: &mut AnyConnection) -> Result<Timestamp> {
         let now = self.now(connection).await?;
         Ok(Timestamp::from_micros(
             now.as_micros() - REPLICA_IS_DEAD_AFTER.as_micros() as i64,
         ))
     }
+}
+
+async fn put(connection: &mut AnyConnection, replica: &str, nodes: &[&NodeStatus]) -> Result<()> {
+    let statement = format!("{PUT}{}{PUT_OVER}", placeholders(nodes.len(), COLUMNS, 1));
+    let mut query = sqlx::query(AssertSqlSafe(statement)).persistent(nodes.len() == ROWS);
+    for node in nodes {
+        query = query
+            .bind(text(&node.fleet))
+            .bind(text(&node.id))
+            .bind(replica);
+        query = query
+            .bind(i64::from(node.connected))
+            .bind(text(&node.class))
+            .bind(text(&node.user_agent));
+        query = query
+            .bind(text(&node.zone))
+            .bind(canonical::to_bytes(&node.labels));
+        query = query
+            .bind(node.connected_at.as_micros())
+            .bind(node.sent_revision.map(|number| number as i64));
+        for revision in [
+            node.acked_revision,
+            node.live_revision,
+            node.staged_revision,
+        ] {
+            query = query.bind(revision.map(|number| number as i64));
+        }
+        query = query
+            .bind(node.refused.as_ref().map(stored))
+            .bind(node.updated_at.as_micros());
+        query = query
+            .bind(node.wanted_revision.map(|number| number as i64))
+            .bind(canonical::to_bytes(&node.problems));
+    }
+    query.execute(connection).await?;
+    Ok(())
 }
 
 fn node(row: &AnyRow, alive_since: Timestamp) -> Result<NodeStatus> {
