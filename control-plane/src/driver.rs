@@ -59,6 +59,29 @@ pub struct Driver {
     written: channel::Receiver<()>,
 }
 
+/// When to look at rollouts again.
+#[derive(Debug)]
+pub struct Look {
+    /// Not before, whatever nodes say.
+    soonest: Instant,
+    latest: Instant,
+    /// Changes with what nodes have said since the last look began.
+    written: channel::Receiver<()>,
+}
+
+impl Look {
+    /// After a look that began then and has just ended.
+    fn after(began: Instant, written: channel::Receiver<()>) -> Self {
+        let now = Instant::now();
+        let pause = (now - began) * SHARE_OF_TIME;
+        Self {
+            soonest: now + pause,
+            latest: now + pause.max(LOOK),
+            written,
+        }
+    }
+}
+
 impl Driver {
     /// A driver that is known to others as `replica`, and that `written` tells of what its own nodes say.
     pub fn new(store: Arc<dyn Store>, replica: String, written: channel::Receiver<()>) -> Self {
@@ -73,15 +96,15 @@ impl Driver {
         }
     }
 
-    /// Waits until rollouts are to be looked at again: so long as [`Self::drive`] said, or until nodes have said something.
-    pub async fn look(&self, after: Option<Duration>) {
-        let Some(after) = after else {
+    /// Waits until rollouts are to be looked at again: as long as [`Self::drive`] said, or until nodes have said something.
+    pub async fn look(next: Option<Look>) {
+        let Some(mut next) = next else {
             return std::future::pending().await;
         };
-        let mut written = self.written.clone();
+        tokio::time::sleep_until(next.soonest).await;
         tokio::select! {
-            () = tokio::time::sleep(after) => {}
-            Ok(()) = written.changed() => {}
+            () = tokio::time::sleep_until(next.latest) => {}
+            Ok(()) = next.written.changed() => {}
         }
     }
 
@@ -90,7 +113,7 @@ impl Driver {
     ///
     /// # Errors
     /// The store cannot be read or written. What is not written is not decided.
-    pub async fn drive(&self) -> Result<Option<Duration>, StoreError> {
+    pub async fn drive(&self) -> Result<Option<Look>, StoreError> {
         let look = self.look_at_all().await;
         if let Err(StoreError::Unavailable(_)) = look {
             *locked(&self.failed) = Some(Instant::now());
@@ -98,8 +121,10 @@ impl Driver {
         look
     }
 
-    async fn look_at_all(&self) -> Result<Option<Duration>, StoreError> {
+    async fn look_at_all(&self) -> Result<Option<Look>, StoreError> {
         let began = Instant::now();
+        let mut written = self.written.clone();
+        written.mark_unchanged();
         let active = self.store.active_rollouts().await?;
         self.forget_all_but(&active, began);
         if active.is_empty() {
@@ -107,7 +132,7 @@ impl Driver {
         }
         let outage = *locked(&self.failed);
         if outage.is_some_and(|at| at.elapsed() < AFTER_OUTAGE) {
-            return Ok(Some(LOOK));
+            return Ok(Some(Look::after(began, written)));
         }
         if self.may_drive().await? {
             for rollout in active {
@@ -122,7 +147,7 @@ impl Driver {
                 }
             }
         }
-        Ok(Some(LOOK.max(began.elapsed() * SHARE_OF_TIME)))
+        Ok(Some(Look::after(began, written)))
     }
 
     /// Forgets what is no longer active, and notes what goes back.
@@ -312,6 +337,23 @@ mod tests {
             at: Timestamp::from_micros(0),
         });
         status
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_said_before_a_look_is_no_reason_for_the_next() {
+        let (said, heard) = channel::channel(());
+        said.send_replace(());
+        let since = |mut heard: channel::Receiver<()>| {
+            heard.mark_unchanged();
+            heard
+        };
+        let (began, written) = (Instant::now(), since(heard.clone()));
+        Driver::look(Some(Look::after(began, written))).await;
+        assert!(began.elapsed() >= LOOK);
+        let (began, written) = (Instant::now(), since(heard));
+        said.send_replace(());
+        Driver::look(Some(Look::after(began, written))).await;
+        assert!(began.elapsed() < LOOK);
     }
 
     #[test]

@@ -62,7 +62,7 @@ impl Reconciler {
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 _ = hints.changed() => {}
-                () = driver.look(look) => {}
+                () = Driver::look(look) => {}
                 () = tokio::time::sleep(POLL) => {}
             }
         }
