@@ -38,6 +38,14 @@ pub(crate) fn forget_peak(process: u32) -> Result<()> {
         .with_context(|| format!("the peak of process {process} cannot be reset"))
 }
 
+/// How many threads ran or waited for a core on this machine, over the last minute (proc(5), `/proc/loadavg`).
+pub(crate) fn load_average() -> Result<f64> {
+    let load = fs::read_to_string("/proc/loadavg")?;
+    let first = load.split_whitespace().next();
+    let first = first.and_then(|first| first.parse().ok());
+    first.context("/proc/loadavg shows no number")
+}
+
 fn memory_kib(process: u32, field: &str) -> Result<u64> {
     let status = fs::read_to_string(format!("/proc/{process}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix(field));
@@ -59,6 +67,7 @@ mod tests {
     #[test]
     fn our_own_usage_can_be_read() {
         cpu_time(std::process::id()).unwrap();
+        assert!(load_average().unwrap() >= 0.0);
         let resident = resident_kib(std::process::id()).unwrap();
         assert!(resident > 0 && peak_kib(std::process::id()).unwrap() >= resident / 2);
     }

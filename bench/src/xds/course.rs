@@ -42,6 +42,8 @@ pub(crate) struct Course {
 #[derive(Clone, Debug)]
 pub(crate) struct Outcome {
     pub(crate) course: Course,
+    /// What else ran: the machine's load average of the minute before.
+    pub(crate) load_before: f64,
     /// Resident memory of the control plane, in KiB: with the config and no client, and with all clients, at rest.
     pub(crate) empty_kib: u64,
     pub(crate) idle_kib: u64,
@@ -126,6 +128,7 @@ impl Course {
             Size::of_resources(self.resources),
         );
         self.choose_strategy(control_plane).await?;
+        let load_before = usage::load_average()?;
         control_plane.apply(&size.config().to_string()).await?;
         completed(control_plane, Instant::now()).await?;
         tokio::time::sleep(self.pause).await;
@@ -153,6 +156,7 @@ impl Course {
         tokio::time::sleep(self.pause).await;
         Ok(Outcome {
             course: self.clone(),
+            load_before,
             empty_kib,
             idle_kib,
             connect,

@@ -15,9 +15,10 @@ const GOAL_KIB: f64 = 60.0;
 pub(crate) fn print(outcome: &Outcome) {
     let clients = outcome.course.clients;
     println!(
-        "\n{}, {clients} clients, {} resources",
+        "\n{}, {clients} clients, {} resources; load average before: {}",
         outcome.course.kind.name(),
-        outcome.course.resources
+        outcome.course.resources,
+        outcome.load_before,
     );
     print_phase("all connect at once", &outcome.connect, clients);
     println!(
@@ -99,6 +100,8 @@ fn outcome_json(outcome: &Outcome) -> Value {
     json!({
         "clients": outcome.course.clients,
         "kind": outcome.course.kind.name(),
+        "resources": outcome.course.resources,
+        "load_average_before": outcome.load_before,
         "version": env!("CARGO_PKG_VERSION"),
         "resident_kib": {
             "without_clients": outcome.empty_kib,
