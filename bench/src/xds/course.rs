@@ -269,7 +269,8 @@ impl Meter {
 
     /// Until all clients are ready.
     async fn phase(self, running: &Running) -> Result<Phase> {
-        let times = running.ready(self.start, WITHIN).await?;
+        let times = running.ready(self.start, WITHIN).await;
+        let times = times.with_context(|| format!("broken: {}", running.fleet.broken.reasons()))?;
         Ok(Phase {
             times,
             cost: self.cost()?,
