@@ -169,7 +169,9 @@ fn first_failure<R: RequestView + ?Sized>(route: &Route, request: &R) -> Option<
     if !route.path.matches(request.path()) {
         return Some(Condition::Path);
     }
-    let header = route.headers.iter().find(|header| !header.matches(request));
+    let conditions = route.conditions.as_ref()?;
+    let mut headers = conditions.headers.iter();
+    let header = headers.find(|header| !header.matches(request));
     if let Some(header) = header {
         return Some(match &header.key {
             HeaderKey::Method => Condition::Method,
@@ -177,10 +179,8 @@ fn first_failure<R: RequestView + ?Sized>(route: &Route, request: &R) -> Option<
         });
     }
     let query = request.query();
-    let parameter = route
-        .query
-        .iter()
-        .find(|parameter| !parameter.matches(query));
+    let mut parameters = conditions.query.iter();
+    let parameter = parameters.find(|parameter| !parameter.matches(query));
     parameter.map(|parameter| Condition::Query(parameter.name.clone()))
 }
 
@@ -188,10 +188,11 @@ fn effect(config: &Config, listener: &ServedListener, action: &Action) -> Effect
     match action {
         Action::Forward(forward) => Effect::Forward {
             clusters: shares(config, forward),
-            cluster_not_found_status: forward.cluster_not_found_status,
-            timeout: forward.timeout,
+            cluster_not_found_status: forward.cluster_not_found.status(),
+            timeout: forward.timeouts().total,
             idle_timeout: forward
-                .idle_timeout
+                .timeouts()
+                .idle
                 .unwrap_or(listener.listener.http.stream_idle_timeout),
         },
         Action::Redirect(redirect) => Effect::Redirect {

@@ -189,7 +189,7 @@ impl Resource {
             };
             let entry = discovery_v3::Resource {
                 name: (**self.name()).to_owned(),
-                version: self.version.as_str().to_owned(),
+                version: self.version.to_string(),
                 resource: Some(any),
                 ..Default::default()
             };

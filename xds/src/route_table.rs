@@ -2,11 +2,12 @@
 //! Order of hosts, as Envoy documents for `VirtualHost.domains`: exact, longest suffix wildcard, longest prefix
 //! wildcard, `*`. Once a virtual host is chosen its routes are all there is.
 
-use std::collections::{BTreeMap, HashMap};
-use std::hash::BuildHasherDefault;
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher as _, BuildHasherDefault};
 use std::sync::Arc;
 
 use ahash::AHasher;
+use hashbrown::HashTable;
 use smallvec::SmallVec;
 
 use crate::matcher::RequestView;
@@ -17,11 +18,28 @@ use crate::route::Route;
 /// The virtual hosts of a listener, indexed by host.
 #[derive(Debug)]
 pub struct RouteTable {
-    exact: HashMap<Box<str>, Arc<VirtualHost>, BuildHasherDefault<AHasher>>,
+    exact: HashTable<Exact>,
     /// Keys are reversed, so that a suffix is a prefix.
     suffixes: PrefixTree<Arc<VirtualHost>>,
     prefixes: PrefixTree<Arc<VirtualHost>>,
     any: Option<Arc<VirtualHost>>,
+}
+
+/// A host without a wildcard: the virtual host that has it among its domains, and its place there. Its text is in the virtual
+/// host alone, since hosts are many.
+#[derive(Debug)]
+struct Exact {
+    host: Arc<VirtualHost>,
+    domain: u32,
+}
+
+impl Exact {
+    fn text(&self) -> Option<&str> {
+        match self.host.domains.get(self.domain as usize) {
+            Some(Domain::Exact(text)) => Some(text),
+            _ => None,
+        }
+    }
 }
 
 /// The answer to "which route?".
@@ -45,17 +63,23 @@ impl RouteTable {
     pub fn new<'h>(
         virtual_hosts: impl IntoIterator<Item = &'h Arc<VirtualHost>>,
     ) -> (Self, Vec<(Domain, Arc<VirtualHost>)>) {
-        let mut exact: HashMap<Box<str>, Arc<VirtualHost>, _> = HashMap::default();
+        let mut exact: HashTable<Exact> = HashTable::new();
         let (mut suffixes, mut prefixes) = (BTreeMap::new(), BTreeMap::new());
         let mut any = None;
         let mut refused = Vec::new();
         for host in virtual_hosts {
-            for domain in &host.domains {
+            for (position, domain) in (0..).zip(&host.domains) {
                 let taken = match domain {
-                    Domain::Exact(name) => claim(
-                        exact.entry(name.clone()).or_insert_with(|| host.clone()),
-                        host,
-                    ),
+                    Domain::Exact(name) => {
+                        let is_it = |entry: &Exact| entry.text() == Some(name);
+                        let rehash = |entry: &Exact| entry.text().map_or(0, hash);
+                        let entry = exact.entry(hash(name), is_it, rehash);
+                        let entry = entry.or_insert_with(|| Exact {
+                            host: host.clone(),
+                            domain: position,
+                        });
+                        claim(&entry.get().host, host)
+                    }
                     Domain::Suffix(suffix) => claim(
                         suffixes
                             .entry(reversed(suffix))
@@ -105,7 +129,8 @@ impl RouteTable {
     /// The virtual host that answers for a canonical host.
     pub fn virtual_host(&self, host: &str) -> Option<&Arc<VirtualHost>> {
         self.exact
-            .get(host)
+            .find(hash(host), |entry| entry.text() == Some(host))
+            .map(|entry| &entry.host)
             .or_else(|| self.by_suffix(host))
             .or_else(|| longest(&self.prefixes, host.as_bytes()))
             .or(self.any.as_ref())
@@ -119,6 +144,10 @@ impl RouteTable {
         let reversed: SmallVec<[u8; 255]> = host.bytes().rev().collect();
         longest(&self.suffixes, &reversed)
     }
+}
+
+fn hash(host: &str) -> u64 {
+    BuildHasherDefault::<AHasher>::default().hash_one(host)
 }
 
 /// Whether the entry is the host's own.

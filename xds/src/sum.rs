@@ -91,11 +91,8 @@ impl RevisionSums {
 
 fn hash(resource: &Resource) -> [u64; 4] {
     let mut hasher = blake3::Hasher::new();
-    for text in [
-        resource.ty().type_url(),
-        resource.name(),
-        resource.version().as_str(),
-    ] {
+    let version = resource.version().text();
+    for text in [resource.ty().type_url(), resource.name(), &version] {
         // With its length, so that no two different triples are the same bytes.
         hasher.update(&(text.len() as u64).to_le_bytes());
         hasher.update(text.as_bytes());

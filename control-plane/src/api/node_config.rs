@@ -99,7 +99,7 @@ fn resources(snapshot: &Snapshot) -> Vec<XdsResource> {
     all.map(|resource| XdsResource {
         r#type: resource.ty().short_name(),
         name: resource.name().to_string(),
-        version: resource.version().as_str().to_owned(),
+        version: resource.version().to_string(),
         resource: proto::json::to_json(resource.ty().type_url(), resource.bytes()),
     })
     .collect()

@@ -126,7 +126,7 @@ fn resources(snapshot: &Snapshot) -> Value {
 fn resource_entry(resource: &Resource) -> Value {
     json!({
         "name": &**resource.name(),
-        "version": resource.version().as_str(),
+        "version": *resource.version().text(),
         "resource": proto::json::to_json(resource.ty().type_url(), resource.bytes()),
     })
 }

@@ -15,10 +15,11 @@ const LENGTH: usize = size_of::<u32>();
 /// Adds the record of a resource; returns its address. `None` if a field is too long to be stored, which is 4 GiB.
 pub(super) fn encode(resource: &Resource, into: &mut Vec<u8>) -> Option<Address> {
     let start = into.len();
+    let version = resource.version().text();
     let fields = [
         resource.ty().type_url().as_bytes(),
         resource.name().as_bytes(),
-        resource.version().as_str().as_bytes(),
+        version.as_bytes(),
         resource.bytes(),
     ];
     for field in fields {

@@ -53,12 +53,11 @@ fn route(name: &str) -> Arc<Route> {
     Arc::new(Route {
         name: name.into(),
         path: PathMatch::Prefix("/".into()),
-        headers: Box::default(),
-        query: Box::default(),
-        action: Action::Respond(DirectResponse {
+        conditions: None,
+        action: Action::Respond(Box::new(DirectResponse {
             status: 200,
             body: bytes::Bytes::new(),
-        }),
+        })),
         edits: None,
     })
 }

@@ -32,7 +32,7 @@ pub(super) async fn send(
     body: Incoming,
 ) -> Result<Content, Failure> {
     let target = call.view.target(cluster);
-    let target = target.ok_or(Failure::no_cluster(forward.cluster_not_found_status))?;
+    let target = target.ok_or(Failure::no_cluster(forward.cluster_not_found.status()))?;
     call.record.goes_to(target);
     let endpoint = target.pick().ok_or(Failure::of(Cause::NoEndpoint))?;
     let mut in_flight = InFlight::new(target, endpoint, call.downstream, call.started);
@@ -74,7 +74,7 @@ pub(super) async fn send(
 /// How long nothing may move: the route's word goes before the listener's.
 fn pause(call: &Call<'_>, forward: &Forward) -> Option<Duration> {
     let listener = call.listener.served.listener.http.stream_idle_timeout;
-    forward.idle_timeout.unwrap_or(listener)
+    forward.timeouts().idle.unwrap_or(listener)
 }
 
 /// Asks the endpoint, once more if the first attempt provably came to nothing: the endpoint closed a kept connection
@@ -126,10 +126,11 @@ async fn attempt(
 /// body is whole when its head is read.
 fn limits(call: &Call<'_>, forward: &Forward, connect_timeout: Duration, uploads: bool) -> Limits {
     let (deadline, timeout) = if uploads {
-        (None, forward.timeout)
+        (None, forward.timeouts().total)
     } else {
         let deadline = forward
-            .timeout
+            .timeouts()
+            .total
             .and_then(|timeout| call.started.checked_add(timeout));
         (deadline, None)
     };

@@ -68,12 +68,11 @@ pub(super) fn convert(check: &mut Check, message: RouteMessage) -> Option<Route>
             response_headers_to_remove,
         },
     );
-    let (path, headers, query) = conditions?;
+    let (path, conditions) = conditions?;
     Some(Route {
         name: name.into(),
         path,
-        headers,
-        query,
+        conditions,
         action: action?,
         edits: (!edits.is_empty()).then(|| Box::new(edits)),
     })
@@ -94,12 +93,12 @@ fn convert_action(check: &mut Check, action: Option<ActionMessage>) -> Option<Ac
             .map(Action::Forward),
         Some(ActionMessage::Redirect(message)) => check
             .at("redirect", |check| redirect::convert(check, message))
-            .map(Action::Redirect),
+            .map(|redirect| Action::Redirect(Box::new(redirect))),
         Some(ActionMessage::DirectResponse(message)) => check
             .at("direct_response", |check| {
                 direct_response::convert(check, message)
             })
-            .map(Action::Respond),
+            .map(|respond| Action::Respond(Box::new(respond))),
         Some(ActionMessage::FilterAction(_)) => {
             check.problem_at(
                 "filter_action",

@@ -12,16 +12,62 @@ use super::upgrades::Upgrades;
 pub struct Forward {
     /// Where to.
     pub cluster: ClusterChoice,
-    /// Status if the cluster is not there: 503 unless the route says 404 or 500.
-    pub cluster_not_found_status: u16,
+    /// The answer if the cluster is not there.
+    pub cluster_not_found: ClusterNotFound,
     /// What it changes in path and host; apart from the rest, since most routes change nothing and routes are many.
     pub rewrite: Option<Box<Rewrite>>,
-    /// From the whole request's arrival to the response's end; `None` = without limit.
-    pub timeout: Option<Duration>,
-    /// Longest pause in either direction; `None` = the listener's.
-    pub idle_timeout: Option<Option<Duration>>,
+    /// Its timeouts, if they are not those that every route has.
+    pub timeouts: Option<Box<Timeouts>>,
     /// What it says of protocols that a request may switch to; apart from the rest, since most routes say nothing.
     pub upgrades: Option<Box<Upgrades>>,
+}
+
+impl Forward {
+    /// How long a request may take, and pause.
+    pub fn timeouts(&self) -> Timeouts {
+        self.timeouts.as_deref().copied().unwrap_or_default()
+    }
+}
+
+/// The answer if a cluster is not there. `RouteAction.ClusterNotFoundResponseCode`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClusterNotFound {
+    /// 503, unless the route says otherwise.
+    ServiceUnavailable,
+    /// 404
+    NotFound,
+    /// 500
+    InternalServerError,
+}
+
+impl ClusterNotFound {
+    /// The status.
+    pub fn status(self) -> u16 {
+        match self {
+            Self::ServiceUnavailable => 503,
+            Self::NotFound => 404,
+            Self::InternalServerError => 500,
+        }
+    }
+}
+
+/// The timeouts of a route. `RouteAction.timeout` and `idle_timeout`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// From the whole request's arrival to the response's end; `None` = without limit.
+    pub total: Option<Duration>,
+    /// Longest pause in either direction; `None` = the listener's.
+    pub idle: Option<Option<Duration>>,
+}
+
+/// Those of a route that sets none: 15 s in all, as Envoy documents.
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            total: Some(Duration::from_secs(15)),
+            idle: None,
+        }
+    }
 }
 
 /// What a route changes in path and host.
@@ -63,7 +109,7 @@ pub enum ClusterChoice {
     /// Always this one.
     One(Arc<str>),
     /// One of several, by weight.
-    Weighted(WeightedClusters),
+    Weighted(Box<WeightedClusters>),
 }
 
 impl ClusterChoice {

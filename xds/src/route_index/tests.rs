@@ -7,7 +7,7 @@ use crate::matcher::{
     HeaderCondition, HeaderKey, HeaderMatch, QueryMatch, StringMatch, StringMatchKind,
 };
 use crate::regex_set;
-use crate::route::{Action, DirectResponse};
+use crate::route::{Action, Conditions, DirectResponse};
 
 #[derive(Clone, Debug)]
 struct Request {
@@ -72,12 +72,14 @@ fn route(spec: &Spec) -> Arc<Route> {
     Arc::new(Route {
         name: "".into(),
         path: spec.path.clone(),
-        headers: method.into_iter().chain(header).collect(),
-        query: query.into_iter().collect(),
-        action: Action::Respond(DirectResponse {
+        conditions: Some(Box::new(Conditions {
+            headers: method.into_iter().chain(header).collect(),
+            query: query.into_iter().collect(),
+        })),
+        action: Action::Respond(Box::new(DirectResponse {
             status: 200,
             body: bytes::Bytes::new(),
-        }),
+        })),
         edits: None,
     })
 }

@@ -171,7 +171,7 @@ fn response(snapshot: &Snapshot, type_url: &str, sent: &mut Vec<String>) -> Delt
     let resources: Vec<Resource> = resources
         .map(|resource| Resource {
             name: resource.name().to_string(),
-            version: resource.version().as_str().to_owned(),
+            version: resource.version().to_string(),
             resource: Some(Any {
                 type_url: type_url.to_owned(),
                 value: resource.bytes().to_vec(),

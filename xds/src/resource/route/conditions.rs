@@ -3,15 +3,15 @@
 use envoy_types::pb::envoy::config::route::v3::RouteMatch;
 use envoy_types::pb::envoy::config::route::v3::route_match::PathSpecifier;
 
-use crate::matcher::{HeaderMatch, QueryMatch};
 use crate::problem::{Check, Code, refuse_if_set};
-use crate::route::{PathMatch, PathText};
+use crate::route::{Conditions, PathMatch, PathText};
 
 use super::matcher;
 
-pub(super) type Conditions = (PathMatch, Box<[HeaderMatch]>, Box<[QueryMatch]>);
-
-pub(super) fn convert(check: &mut Check, message: RouteMatch) -> Option<Conditions> {
+pub(super) fn convert(
+    check: &mut Check,
+    message: RouteMatch,
+) -> Option<(PathMatch, Option<Box<Conditions>>)> {
     let RouteMatch {
         case_sensitive,
         runtime_fraction,
@@ -48,11 +48,15 @@ pub(super) fn convert(check: &mut Check, message: RouteMatch) -> Option<Conditio
             .filter_map(|(index, query)| check.at(index, |check| matcher::query(check, query)))
             .collect()
     });
-    Some((
-        convert_path(check, path_specifier, ignore_case)?,
-        headers.into(),
-        query.into(),
-    ))
+    let path = convert_path(check, path_specifier, ignore_case)?;
+    let is_more = !headers.is_empty() || !query.is_empty();
+    let conditions = is_more.then(|| {
+        Box::new(Conditions {
+            headers: headers.into(),
+            query: query.into(),
+        })
+    });
+    Some((path, conditions))
 }
 
 fn convert_path(

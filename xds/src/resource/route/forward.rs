@@ -1,7 +1,5 @@
 //! Forwarding: `envoy.config.route.v3.RouteAction`.
 
-use std::time::Duration;
-
 use envoy_types::pb::envoy::config::core::v3::RoutingPriority;
 use envoy_types::pb::envoy::config::route::v3::route_action::{
     ClusterNotFoundResponseCode, ClusterSpecifier,
@@ -15,12 +13,11 @@ use envoy_types::pb::envoy::config::route::v3::{
 };
 
 use crate::problem::{Check, Code, refuse_if_set};
-use crate::route::{ClusterChoice, Forward, Rewrite, WeightedCluster, WeightedClusters};
+use crate::route::{
+    ClusterChoice, ClusterNotFound, Forward, Rewrite, Timeouts, WeightedCluster, WeightedClusters,
+};
 
 use super::{header_edits, rewrite, upgrades, value};
-
-/// `RouteAction.timeout` if it is not set, as Envoy documents.
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(15);
 
 #[expect(
     deprecated,
@@ -100,34 +97,37 @@ pub(super) fn convert(check: &mut Check, message: RouteAction) -> Option<Forward
         append_x_forwarded_host,
     };
     let changes = rewrite.path.is_some() || rewrite.host.is_some() || append_x_forwarded_host;
-    let cluster_not_found_status = not_found_status(check, cluster_not_found_response_code);
-    let timeout = value::limit(check, "timeout", timeout, Some(DEFAULT_TIMEOUT));
-    let idle_timeout =
-        idle_timeout.map(|limit| value::limit(check, "idle_timeout", Some(limit), None));
+    let cluster_not_found = cluster_not_found(check, cluster_not_found_response_code);
+    let usual = Timeouts::default();
+    let timeouts = Timeouts {
+        total: value::limit(check, "timeout", timeout, usual.total),
+        idle: idle_timeout.map(|limit| value::limit(check, "idle_timeout", Some(limit), None)),
+    };
     let upgrades = upgrades::of_route(check, upgrade_configs);
     let cluster = cluster_choice(check, cluster_specifier)?;
     Some(Forward {
         cluster,
-        cluster_not_found_status,
+        cluster_not_found,
         rewrite: changes.then(|| Box::new(rewrite)),
-        timeout,
-        idle_timeout,
+        timeouts: (timeouts != usual).then(|| Box::new(timeouts)),
         upgrades: (!upgrades.is_empty()).then(|| Box::new(upgrades)),
     })
 }
 
-fn not_found_status(check: &mut Check, code: i32) -> u16 {
+fn cluster_not_found(check: &mut Check, code: i32) -> ClusterNotFound {
     match ClusterNotFoundResponseCode::try_from(code) {
-        Ok(ClusterNotFoundResponseCode::ServiceUnavailable) => 503,
-        Ok(ClusterNotFoundResponseCode::NotFound) => 404,
-        Ok(ClusterNotFoundResponseCode::InternalServerError) => 500,
+        Ok(ClusterNotFoundResponseCode::ServiceUnavailable) => ClusterNotFound::ServiceUnavailable,
+        Ok(ClusterNotFoundResponseCode::NotFound) => ClusterNotFound::NotFound,
+        Ok(ClusterNotFoundResponseCode::InternalServerError) => {
+            ClusterNotFound::InternalServerError
+        }
         Err(_) => {
             check.problem_at(
                 "cluster_not_found_response_code",
                 Code::Invalid,
                 "not one of the codes that may be chosen",
             );
-            503
+            ClusterNotFound::ServiceUnavailable
         }
     }
 }
@@ -149,7 +149,7 @@ fn cluster_choice(check: &mut Check, specifier: Option<ClusterSpecifier>) -> Opt
             .at("weighted_clusters", |check| {
                 weighted_clusters(check, message)
             })
-            .map(ClusterChoice::Weighted),
+            .map(|weighted| ClusterChoice::Weighted(Box::new(weighted))),
         Some(ClusterSpecifier::ClusterHeader(_)) => {
             check.problem_at(
                 "cluster_header",
