@@ -148,7 +148,7 @@ fn named_listeners_that_do_not_exist_are_answered_and_endpoints_wait() {
     state.request(EDS, &ask(&["x"]));
     let answer = state.next_response(now).unwrap();
     assert_eq!((answer.ty, names(&answer)), (LDS, vec![]));
-    assert!(!answer.version.as_str().is_empty());
+    assert!(!answer.version.text().is_empty());
     state.request(LDS, &ack(&answer, &["x"]));
     assert!(state.next_response(now).is_none());
     state.retarget(served([endpoints("x")]), now);
