@@ -20,7 +20,7 @@ include-path-regex = "/revisions/"
 parameters = { "path.number" = 1, "path.to" = 2 }
 "#;
 /// Of each operation; all of them together take half a minute where nothing else runs.
-const EXAMPLES: &str = "25";
+const EXAMPLES: &str = "20";
 const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
