@@ -53,6 +53,7 @@ use crate::events::Feed;
 use crate::metrics::Metrics;
 use crate::snapshots::Snapshots;
 use crate::store::Store;
+use crate::workbench::Workbench;
 
 pub use self::guard::Access;
 use self::openapi::{ApiDoc, Document};
@@ -69,6 +70,8 @@ pub struct ApiState {
     pub store: Arc<dyn Store>,
     /// What clients are served now.
     pub snapshots: Arc<Snapshots>,
+    /// What was validated last.
+    pub workbench: Arc<Workbench>,
     /// Who is let in.
     pub access: Access,
     /// The counters.

@@ -28,6 +28,7 @@ use crate::store::sql::{Database, SqlStore};
 use crate::tls::{Incoming, Protocol, Tls, TlsFiles};
 use crate::tokens::Tokens;
 use crate::traffic::Traffic;
+use crate::workbench::Workbench;
 
 /// How long requests that run may take to end once the process is told to.
 const GRACE: Duration = Duration::from_secs(5);
@@ -74,7 +75,9 @@ impl App {
             Nodes::new(replica.clone(), metrics.clone()),
         );
         let refusals = Refusals::new(snapshots.clone());
-        let reconciler = Arc::new(Reconciler::new(store.clone(), snapshots.clone()));
+        let workbench = Arc::new(Workbench::default());
+        let reconciler = Reconciler::new(store.clone(), snapshots.clone(), workbench.clone());
+        let reconciler = Arc::new(reconciler);
         // Before the first stream: a fleet that is not known yet would be refused.
         reconciler.refresh().await?;
         let ads = AdsService::new(StreamContext {
@@ -140,6 +143,7 @@ impl App {
                 max_config_bytes: settings.max_config_bytes,
                 access,
                 snapshots,
+                workbench,
                 metrics,
                 shutdown: shutdown.clone(),
             },

@@ -176,8 +176,9 @@ impl Seen {
         let fleets = store.fleets().await?;
         self.0
             .retain(|name, _| fleets.iter().any(|fleet| fleet.name == *name));
+        let mut censuses = lookout::census(store, &fleets).await?;
         for fleet in fleets {
-            let nodes = lookout::census(store, &fleet.name).await?;
+            let nodes = censuses.remove(&fleet.name).unwrap_or_default();
             let before = self.0.get(&fleet.name).and_then(|it| it.rollout.as_ref());
             let (rollouts, rollout) = rollout_events(store, &fleet.name, before).await?;
             let Some(seen) = self.0.get_mut(&fleet.name) else {

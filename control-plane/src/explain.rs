@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use http_wire::canonical::{self, Refusal, Target};
 use http_wire::head::{Invalid, RequestHead, Version};
@@ -167,7 +168,7 @@ fn get() -> String {
 /// # Errors
 /// The question does not say which listener, or the config cannot be served.
 pub fn explain(
-    config: &Config,
+    config: &Arc<Config>,
     fast_lane: &FastLane,
     served: &[Snapshot],
     question: &Question,
@@ -194,8 +195,7 @@ pub fn explain(
         explanation.status = Some(NO_ROUTE_STATUS);
         return Ok(explanation);
     }
-    let earlier: Vec<&Snapshot> = served.iter().collect();
-    let snapshot = translate::snapshot(config, fast_lane, ClientClass::Signalbox, &earlier)
+    let snapshot = translate::snapshot(config, fast_lane, ClientClass::Signalbox, served)
         .map_err(|_| ExplainError::Unservable)?;
     let (compiled, _) = xds::compile::compile(&snapshot);
     let served = compiled
@@ -400,7 +400,7 @@ mod tests {
     use crate::model::document::tests::config;
 
     fn ask(question: &str) -> Explanation {
-        let config = config(include_str!("../../examples/shop.yaml"));
+        let config = Arc::new(config(include_str!("../../examples/shop.yaml")));
         let question: Question = serde_json::from_str(question).unwrap();
         explain(&config, &FastLane::new(), &[], &question).unwrap()
     }
@@ -491,9 +491,9 @@ mod tests {
             listener: (!listener.is_empty()).then(|| listener.to_owned()),
             ..serde_json::from_str(r#"{"host": "x", "path": "/"}"#).unwrap()
         };
-        let two = config(
+        let two = Arc::new(config(
             "listeners: [{name: a, address: 0.0.0.0, port: 1}, {name: b, address: 0.0.0.0, port: 2}]",
-        );
+        ));
         let ask = |listener: &str| {
             explain(&two, &FastLane::new(), &[], &question(listener)).map(|told| told.listener)
         };

@@ -1,12 +1,13 @@
 //! Who may open xDS streams: the layer around all services of that port. A stream comes with a join token
-//! (`authorization: Bearer …` in its metadata) where one is needed, ends when the token does, and gets nothing of another
-//! fleet than the token's, nor of another than its certificate names. That this is genuine was checked in the handshake
-//! (`tls`).
+//! (`authorization: Bearer …` in its metadata) where one is needed, ends when the token does or the certificate, and gets
+//! nothing of another fleet than the token's, nor of another than its certificate names. That this is genuine was checked
+//! in the handshake (`tls`).
 
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -20,6 +21,9 @@ use crate::access::{Fleets, TokenKind, secret};
 use crate::store::token::Token;
 use crate::tls::Peer;
 use crate::tokens::Tokens;
+
+/// So often the clock is looked at while a certificate is good: it may be set.
+const LOOK: Duration = Duration::from_mins(1);
 
 /// The layer.
 #[derive(Clone, Debug)]
@@ -43,6 +47,8 @@ pub struct Joined {
     token: Option<Arc<Token>>,
     /// `None` if there is no certificate, or one that is good for every fleet.
     certificate: Option<Binding>,
+    /// The last second in which the certificate is good, if there is one.
+    until: Option<SystemTime>,
 }
 
 impl JoinLayer {
@@ -52,10 +58,29 @@ impl JoinLayer {
     }
 
     async fn admit(&self, headers: &HeaderMap, peer: Option<&Peer>) -> Result<Joined, Status> {
+        let until = peer.and_then(|peer| peer.until);
+        if until.is_some_and(|until| left(until, SystemTime::now()).is_none()) {
+            return Err(expired());
+        }
         Ok(Joined {
             certificate: self.certificate(peer)?,
             token: self.token(headers).await?,
+            until,
         })
+    }
+
+    /// Ends when what a stream was joined with is no longer good, and says what; never, if there is nothing that ends.
+    async fn ended(self, joined: Joined) -> Status {
+        let token = async {
+            match &joined.token {
+                Some(token) => self.tokens.ended(&token.hash).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = token => not_good(),
+            () = passed(joined.until) => expired(),
+        }
     }
 
     fn certificate(&self, peer: Option<&Peer>) -> Result<Option<Binding>, Status> {
@@ -146,6 +171,29 @@ impl Joined {
     }
 }
 
+/// How long a certificate is good for yet; `None` if it is no longer. Its last second belongs to it (RFC 5280, section
+/// 4.1.2.5).
+fn left(until: SystemTime, now: SystemTime) -> Option<Duration> {
+    until
+        .checked_add(Duration::from_secs(1))?
+        .duration_since(now)
+        .ok()
+        .filter(|left| !left.is_zero())
+}
+
+async fn passed(until: Option<SystemTime>) {
+    let Some(until) = until else {
+        return std::future::pending().await;
+    };
+    while let Some(left) = left(until, SystemTime::now()) {
+        tokio::time::sleep(left.min(LOOK)).await;
+    }
+}
+
+fn expired() -> Status {
+    Status::unauthenticated("this certificate has expired")
+}
+
 fn not_good() -> Status {
     Status::unauthenticated("this token is not known here, or it has expired, or it was revoked")
 }
@@ -198,13 +246,12 @@ where
                     return Ok(status.into_http());
                 }
             };
-            let token = joined.token.clone();
-            request.extensions_mut().insert(joined);
+            request.extensions_mut().insert(joined.clone());
             let response = inner.call(request).await?;
-            let Some(token) = token else {
+            if joined.token.is_none() && joined.until.is_none() {
                 return Ok(response);
-            };
-            let ended = Box::pin(async move { layer.tokens.ended(&token.hash).await });
+            }
+            let ended = Box::pin(layer.ended(joined));
             Ok(response.map(|inner| {
                 Body::new(UntilEnded {
                     inner: Some(inner),
@@ -215,10 +262,10 @@ where
     }
 }
 
-/// A response that ends when its token does.
+/// A response that ends when what it was asked for with does.
 struct UntilEnded {
     inner: Option<Body>,
-    ended: BoxFuture<'static, ()>,
+    ended: BoxFuture<'static, Status>,
 }
 
 impl http_body::Body for UntilEnded {
@@ -236,10 +283,10 @@ impl http_body::Body for UntilEnded {
             return Poll::Ready(frame);
         }
         match self.ended.as_mut().poll(context) {
-            Poll::Ready(()) => {
+            Poll::Ready(status) => {
                 self.inner = None;
                 let mut trailers = HeaderMap::new();
-                not_good().add_header(&mut trailers)?;
+                status.add_header(&mut trailers)?;
                 Poll::Ready(Some(Ok(Frame::trailers(trailers))))
             }
             Poll::Pending => Poll::Pending,
@@ -248,5 +295,25 @@ impl http_body::Body for UntilEnded {
 
     fn is_end_stream(&self) -> bool {
         self.inner.as_ref().is_none_or(Body::is_end_stream)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_second_of_a_certificate_belongs_to_it() {
+        let until = SystemTime::UNIX_EPOCH + Duration::from_secs(100);
+        let left = |millis: u64| {
+            left(
+                until,
+                SystemTime::UNIX_EPOCH + Duration::from_millis(millis),
+            )
+        };
+        assert_eq!(left(98_000), Some(Duration::from_secs(3)));
+        assert_eq!(left(100_900), Some(Duration::from_millis(100)));
+        assert_eq!(left(101_000), None);
+        assert_eq!(left(200_000), None);
     }
 }

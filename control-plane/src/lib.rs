@@ -28,6 +28,8 @@ pub mod rollout;
 // What may be stored, what it would change, and where it is stored.
 pub mod revision;
 
+pub mod workbench;
+
 pub mod explain;
 pub mod plan;
 

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::nodes::Nodes;
 use crate::store::memory::Census;
 use crate::store::node_status::Claims;
-use crate::store::{Store, StoreError};
+use crate::store::{Fleet, Store, StoreError};
 
 /// How often all nodes are read. Claims count for three times as long.
 const EVERY: Duration = Duration::from_secs(5);
@@ -81,8 +81,15 @@ impl Lookout {
         let fleets = self.store.fleets().await?;
         self.seen
             .retain(|name, _| fleets.iter().any(|fleet| fleet.name == *name));
-        for fleet in fleets {
-            match self.look_at(&fleet.name, now).await {
+        // First the streams: one that begins meanwhile may be written down already, and not be among ours.
+        let streams: Vec<_> = fleets
+            .iter()
+            .map(|fleet| self.nodes.live(&fleet.name))
+            .collect();
+        let mut nodes = census(&*self.store, &fleets).await?;
+        for (fleet, live) in fleets.iter().zip(streams) {
+            let nodes = nodes.remove(&fleet.name).unwrap_or_default();
+            match self.look_at(&fleet.name, live, &nodes, now).await {
                 // It was deleted meanwhile.
                 Ok(()) | Err(StoreError::NoSuchFleet(_)) => {}
                 Err(error) => return Err(error),
@@ -91,16 +98,19 @@ impl Lookout {
         Ok(())
     }
 
-    async fn look_at(&mut self, fleet: &str, now: Instant) -> Result<(), StoreError> {
+    async fn look_at(
+        &mut self,
+        fleet: &str,
+        live: HashMap<String, u64>,
+        nodes: &Census,
+        now: Instant,
+    ) -> Result<(), StoreError> {
         let memory = self.store.memory();
         if memory.revisions(fleet, None, REVISIONS).is_none() {
             self.store.revisions(fleet, None, REVISIONS).await?;
         }
-        // First the streams: one that begins meanwhile may be written down already, and not be among ours.
-        let live = self.nodes.live(fleet);
-        let census = census(&*self.store, fleet).await?;
         let seen = self.seen.entry(fleet.to_owned()).or_default();
-        let findings = compare(self.nodes.replica(), live, &census, seen, now);
+        let findings = compare(self.nodes.replica(), live, nodes, seen, now);
         self.nodes.write_again(fleet, &findings.ours_again);
         for id in &findings.claims.held {
             tracing::warn!(fleet, node = %id, "another control plane has a live stream with this node id too");
@@ -112,17 +122,33 @@ impl Lookout {
     }
 }
 
-/// Reads all nodes of a fleet, for the store's memory too.
+/// Reads all nodes of these fleets, for the store's memory too: one query for a thousand of them, of however many fleets.
 ///
 /// # Errors
-/// The store cannot be read; the fleet is not there.
-pub async fn census(store: &dyn Store, fleet: &str) -> Result<Arc<Census>, StoreError> {
+/// The store cannot be read.
+pub async fn census(
+    store: &dyn Store,
+    fleets: &[Fleet],
+) -> Result<HashMap<String, Arc<Census>>, StoreError> {
     let began = std::time::Instant::now();
-    let nodes = store.every_node(fleet).await?.into_iter();
-    let nodes: Census = nodes.map(|node| (node.id.clone(), node)).collect();
-    let nodes = Arc::new(nodes);
-    store.memory().keep_nodes(fleet, nodes.clone(), began);
-    Ok(nodes)
+    let none = fleets
+        .iter()
+        .map(|fleet| (fleet.name.clone(), Census::new()));
+    let mut found: HashMap<_, _> = none.collect();
+    for node in store.every_node_of_all().await? {
+        // One of a fleet that was created meanwhile is read the next time.
+        if let Some(nodes) = found.get_mut(&node.fleet) {
+            nodes.insert(node.id.clone(), node);
+        }
+    }
+    let found: HashMap<_, _> = found
+        .into_iter()
+        .map(|(fleet, nodes)| (fleet, Arc::new(nodes)))
+        .collect();
+    for (fleet, nodes) in &found {
+        store.memory().keep_nodes(fleet, nodes.clone(), began);
+    }
+    Ok(found)
 }
 
 /// Compares the streams that live at `replica` with what is written down.

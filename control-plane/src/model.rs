@@ -13,6 +13,8 @@ pub mod endpoint;
 pub mod listener;
 pub mod route;
 
+pub mod delta;
+
 pub mod check;
 pub mod document;
 pub mod merge_patch;

@@ -1,6 +1,8 @@
 //! What a write would do, before it is done: to the operator's resources, to what each class of client is served, to
 //! how many nodes. Pure: two configs and what is known of the nodes come in, a [`Plan`] goes out; nothing is stored.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use utoipa::ToSchema;
 use xds::node::ClientClass;
@@ -9,7 +11,7 @@ use xds::type_url::ResourceType;
 
 use crate::model::{Config, Kind, ResourceId};
 use crate::revision::diff::{ResourceDiff, diff};
-use crate::translate::{self, FastLane, shadow};
+use crate::translate::{self, FastLane, Translation, shadow};
 
 /// What a write would do.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -83,47 +85,46 @@ pub struct Base<'c> {
     /// Its number.
     pub revision: u64,
     /// Its content.
-    pub config: &'c Config,
+    pub config: &'c Arc<Config>,
 }
 
-/// What turning `base` into `next` would do. `next` was validated; `nodes` tells how many nodes of a class there are;
-/// what `served` snapshots have already is not decoded again.
+/// What turning `base` into `next` would do. `next` was validated; `nodes` tells how many nodes of a class there are; what
+/// `known` translates like either, and what `served` snapshots have already, is not translated and decoded again.
 ///
 /// # Errors
 /// What `xds` refuses, which a validated config has none of.
 pub fn plan(
     base: Base<'_>,
-    next: &Config,
-    fast_lane: &FastLane,
+    next: &Arc<Config>,
+    fast_lane: &Arc<FastLane>,
+    known: &Translation,
     served: &[Snapshot],
     nodes: impl Fn(&str) -> NodeCount,
 ) -> Result<Plan, Vec<xds::problem::Problem>> {
-    let earlier: Vec<&Snapshot> = served.iter().collect();
-    let class_plan = |class: ClientClass| -> Result<ClassPlan, Vec<xds::problem::Problem>> {
-        let before = translate::snapshot(base.config, fast_lane, class, &earlier)?;
-        let after =
-            translate::snapshot(next, fast_lane, class, &[&[&before][..], &earlier].concat())?;
-        let resources = by_type(&before, &after);
+    let before = known.next(base.config.clone(), fast_lane.clone(), served);
+    let before = before.whole()?;
+    let after = before.next(next.clone(), fast_lane.clone(), served);
+    let after = after.whole()?;
+    let classes = before.snapshots().iter().zip(after.snapshots());
+    let class_plan = |((class, before), (_, after)): (&(ClientClass, _), &(ClientClass, _))| {
+        let resources = by_type(before, after);
         let nodes_affected = if resources.is_empty() {
             NodeCount::default()
         } else {
             nodes(class.as_str())
         };
-        Ok(ClassPlan {
+        ClassPlan {
             class: class.as_str(),
             resources,
-            warnings: losses(next, class),
+            warnings: losses(next, *class),
             nodes_affected,
-        })
+        }
     };
     Ok(Plan {
         base_revision: base.revision,
         changes: diff(base.config, next),
         warnings: warnings(next),
-        classes: ClientClass::ALL
-            .into_iter()
-            .map(class_plan)
-            .collect::<Result<_, _>>()?,
+        classes: classes.map(class_plan).collect(),
     })
 }
 
@@ -191,13 +192,15 @@ mod tests {
             clusters: [{name: a, discovery: api}]
             routes: [{name: r, hosts: [x], forward: {cluster: a}}, {name: s, hosts: [y], respond: {status: 200}}]",
         );
-        let mut after = before.clone();
+        let before = Arc::new(before);
+        let mut after = (*before).clone();
         after.remove::<crate::model::Route>("s");
         after.put(crate::model::Route {
             priority: 1,
             hosts: vec!["x".to_owned(), "z".to_owned()],
             ..(*before.routes["s"]).clone()
         });
+        let after = Arc::new(after);
         let base = Base {
             revision: 7,
             config: &before,
@@ -206,7 +209,15 @@ mod tests {
             connected: class.len() as u64,
             known: 99,
         };
-        let plan = plan(base, &after, &FastLane::new(), &[], count).unwrap();
+        let plan = plan(
+            base,
+            &after,
+            &Arc::default(),
+            &Translation::default(),
+            &[],
+            count,
+        )
+        .unwrap();
         let told: Vec<_> = plan
             .classes
             .iter()
@@ -238,7 +249,9 @@ mod tests {
 
     #[test]
     fn nobody_is_affected_by_what_changes_nothing() {
-        let config = config("listeners: [{name: web, address: 0.0.0.0, port: 80}]");
+        let config = Arc::new(config(
+            "listeners: [{name: web, address: 0.0.0.0, port: 80}]",
+        ));
         let base = Base {
             revision: 1,
             config: &config,
@@ -247,7 +260,15 @@ mod tests {
             connected: 1,
             known: 1,
         };
-        let plan = plan(base, &config, &FastLane::new(), &[], count).unwrap();
+        let plan = plan(
+            base,
+            &config,
+            &Arc::default(),
+            &Translation::default(),
+            &[],
+            count,
+        )
+        .unwrap();
         assert!(plan.changes.is_empty());
         let classes = plan.classes.iter();
         assert!(classes.into_iter().all(

@@ -9,7 +9,7 @@ mod built;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
@@ -18,6 +18,7 @@ use crate::rollout::Rollout;
 use crate::snapshots::{Publication, Snapshots};
 use crate::store::readings::Readings;
 use crate::store::{Fleet, Store, StoreError};
+use crate::workbench::Workbench;
 
 use self::built::{Built, Problems};
 
@@ -32,16 +33,22 @@ const TRIES: u32 = 5;
 pub struct Reconciler {
     store: Arc<dyn Store>,
     snapshots: Arc<Snapshots>,
+    workbench: Arc<Workbench>,
     readings: Readings,
     built: Mutex<HashMap<String, Built>>,
 }
 
 impl Reconciler {
     /// A reconciler from a store to what is served.
-    pub fn new(store: Arc<dyn Store>, snapshots: Arc<Snapshots>) -> Self {
+    pub fn new(
+        store: Arc<dyn Store>,
+        snapshots: Arc<Snapshots>,
+        workbench: Arc<Workbench>,
+    ) -> Self {
         Self {
             store,
             snapshots,
+            workbench,
             readings: Readings::default(),
             built: Mutex::default(),
         }
@@ -80,6 +87,7 @@ impl Reconciler {
             let is_known = |name: &str| fleets.iter().any(|fleet| fleet.name == name);
             self.snapshots.forget_all_but(is_known);
             self.built().retain(|name, _| is_known(name));
+            self.workbench.tidy(Instant::now(), is_known);
             fleets.retain(|fleet| self.snapshots.change_seq(&fleet.name) != Some(fleet.change_seq));
             if fleets.is_empty() {
                 return Ok(());
@@ -137,8 +145,9 @@ impl Reconciler {
             None => self.store.config_at(fleet, number).await?,
         };
         let (earlier, mut next) = (self.snapshots.all(fleet), built.clone());
+        let validated = self.workbench.translation(fleet);
         let building = tokio::task::spawn_blocking(move || {
-            next.build(number, config, &earlier)?;
+            next.build(number, config, validated, &earlier)?;
             Ok::<_, Problems>(next)
         });
         match building.await {

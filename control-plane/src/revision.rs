@@ -4,6 +4,8 @@
 
 pub mod diff;
 
+mod hashes;
+
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -11,9 +13,11 @@ use utoipa::ToSchema;
 use xds::node::ClientClass;
 use xds::snapshot::Snapshot;
 
+use self::hashes::Hashes;
 use crate::model::canonical::{self, Hash};
+use crate::model::delta::{Changed, between};
 use crate::model::{Cluster, Config, Listener, Problem, Resource, ResourceId, Route};
-use crate::translate::{self, FastLane};
+use crate::translate::{Attempt, Translation, Work};
 
 /// A config that somebody asks for.
 #[derive(Clone, Debug)]
@@ -21,11 +25,15 @@ pub struct Draft {
     config: Config,
 }
 
-/// A config that every class of client accepts.
+/// A config that every class of client accepts, with what came out on the way: what is validated after it costs what is
+/// different. A clone shares everything.
 #[derive(Clone, Debug)]
 pub struct Validated {
     config: Arc<Config>,
+    hashes: Arc<Hashes>,
     hash: Hash,
+    translation: Arc<Translation>,
+    work: Work,
 }
 
 /// What happens to one resource between two configs.
@@ -63,38 +71,66 @@ impl Draft {
         Self { config }
     }
 
-    /// Checks everything. Resources that `earlier` snapshots have with the same bytes were decoded once already and are
-    /// not decoded again: with them, one changed route costs one virtual host.
+    /// Checks everything. What did not change since `base` was validated is known to be good. Resources that `earlier`
+    /// snapshots have with the same bytes were decoded once already and are not decoded again.
     ///
     /// # Errors
-    /// Every problem there is: those of the model, then those that `xds` finds beyond them.
-    pub fn validate(self, earlier: &[Snapshot]) -> Result<Validated, Vec<Problem>> {
-        let mut problems = self.config.check();
-        let mut snapshots = earlier.to_vec();
+    /// Every problem there is: those of the model, then those that `xds` finds beyond them. They are the same whatever is
+    /// known already.
+    pub fn validate(
+        self,
+        base: Option<&Validated>,
+        earlier: &[Snapshot],
+    ) -> Result<Validated, Vec<Problem>> {
+        let nothing = Validated::nothing();
+        let base = base.unwrap_or(&nothing);
+        let config = Arc::new(self.config);
+        let mut problems = config.check_after(&base.config);
+        let attempt = base
+            .translation
+            .next(with_a_listener(&config), Arc::default(), earlier);
         for class in ClientClass::ALL {
-            let (snapshot, found) = compile(&self.config, class, &snapshots);
-            snapshots.push(snapshot);
-            for problem in found {
+            for problem in found(&attempt, class, &base.translation) {
                 if !problems.iter().any(|known| covers(known, &problem)) {
                     problems.push(problem);
                 }
             }
         }
-        if problems.is_empty() {
-            Ok(Validated::new(self.config))
-        } else {
-            Err(problems)
+        if !problems.is_empty() {
+            return Err(problems);
         }
+        let hashes = Hashes::of(&config, &base.config, &base.hashes);
+        Ok(Validated {
+            hash: hashes.whole(&config),
+            hashes: Arc::new(hashes),
+            work: attempt.work(),
+            translation: Arc::new(attempt.translation().clone()),
+            config,
+        })
     }
 }
 
 impl Validated {
-    fn new(config: Config) -> Self {
-        let hash = hash(&config);
+    /// The empty config, which needs no check.
+    fn nothing() -> Self {
+        let (config, hashes) = (Arc::new(Config::default()), Hashes::default());
         Self {
-            config: Arc::new(config),
-            hash,
+            hash: hashes.whole(&config),
+            hashes: Arc::new(hashes),
+            config,
+            translation: Arc::default(),
+            work: Work::default(),
         }
+    }
+
+    /// What it cost to find out.
+    pub fn work(&self) -> Work {
+        self.work
+    }
+
+    /// What clients are served of it, without endpoints of the fast lane.
+    pub fn translation(&self) -> &Arc<Translation> {
+        &self.translation
     }
 
     /// The config.
@@ -116,35 +152,38 @@ impl Validated {
     }
 }
 
-/// Translates, decodes and compiles for one class; what is wrong is told in the operator's words.
-fn compile(config: &Config, class: ClientClass, earlier: &[Snapshot]) -> (Snapshot, Vec<Problem>) {
-    let served = with_a_listener(config);
-    let translated = translate::everything(&served, &FastLane::new(), class);
-    let earlier: Vec<&Snapshot> = earlier.iter().collect();
-    let (snapshot, refused) = translated.decode_what_can_be(&earlier);
+/// What is wrong for one class, in the operator's words. What is served as before fits together as before.
+fn found(attempt: &Attempt, class: ClientClass, before: &Translation) -> Vec<Problem> {
+    let refused = attempt.refused(class);
+    let snapshot = attempt.translation().snapshot(class);
     // A resource that was refused is missing from the snapshot, and compiling would complain of that as well.
-    let misfits = if refused.is_empty() {
-        xds::compile::compile(&snapshot).1
-    } else {
-        Vec::new()
+    let misfits = match snapshot.filter(|_| refused.is_empty()) {
+        Some(snapshot)
+            if !before
+                .snapshot(class)
+                .is_some_and(|it| it.shares_all(snapshot)) =>
+        {
+            xds::compile::compile(snapshot).1
+        }
+        _ => Vec::new(),
     };
     let found = refused.iter().chain(&misfits).take(XDS_PROBLEMS_MAX);
-    (snapshot, translated.explain(found))
+    attempt.explain(class, found)
 }
 
 /// Routes that no listener serves are checked all the same: adding the first listener must not bring their faults up.
-fn with_a_listener(config: &Config) -> std::borrow::Cow<'_, Config> {
+fn with_a_listener(config: &Arc<Config>) -> Arc<Config> {
     if !config.listeners.is_empty() {
-        return std::borrow::Cow::Borrowed(config);
+        return config.clone();
     }
-    let mut config = config.clone();
+    let mut config = (**config).clone();
     config.put(Listener {
         name: "unserved".to_owned(),
         address: std::net::Ipv4Addr::UNSPECIFIED.into(),
         port: 1,
         trusted_hops: 0,
     });
-    std::borrow::Cow::Owned(config)
+    Arc::new(config)
 }
 
 /// Whether a known problem says what another would: the same resource, and one field inside the other. A problem of a
@@ -160,56 +199,30 @@ fn covers(known: &Problem, other: &Problem) -> bool {
     known.resource == other.resource && (a == b || inside(a, b) || inside(b, a))
 }
 
+/// What is written first, then what is deleted.
 fn changes_of<T: Resource>(base: &Config, next: &Config) -> Vec<Change> {
-    let (base, next) = (T::set(base), T::set(next));
-    let written = next.iter().filter_map(|(name, resource)| {
-        let verb = match base.get(name) {
-            None => Verb::Create,
-            Some(before) if Arc::ptr_eq(before, resource) || before == resource => return None,
-            Some(_) => Verb::Update,
+    let change = |changed: Changed<'_, T>| {
+        let verb = match (changed.before, changed.after) {
+            (None, _) => Verb::Create,
+            (Some(_), Some(_)) => Verb::Update,
+            (Some(_), None) => Verb::Delete,
         };
-        let id = ResourceId {
-            kind: T::KIND,
-            name: name.clone(),
-        };
-        Some(Change {
-            id,
-            verb,
-            body: Some(canonical::to_bytes(&**resource)),
-        })
-    });
-    let deleted = base
-        .keys()
-        .filter(|name| !next.contains_key(*name))
-        .map(|name| {
-            let id = ResourceId {
+        Change {
+            id: ResourceId {
                 kind: T::KIND,
-                name: name.clone(),
-            };
-            Change {
-                id,
-                verb: Verb::Delete,
-                body: None,
-            }
-        });
-    written.chain(deleted).collect()
-}
-
-fn hash(config: &Config) -> Hash {
-    fn add<T: Resource>(config: &Config, hasher: &mut blake3::Hasher) {
-        for (name, resource) in T::set(config) {
-            // Names and kinds hold no NUL, and hashes have one length, so no two contents run together.
-            for part in [T::KIND.plural(), name] {
-                hasher.update(part.as_bytes()).update(b"\0");
-            }
-            hasher.update(&canonical::hash(&canonical::to_bytes(&**resource)));
+                name: changed.name.clone(),
+            },
+            verb,
+            body: changed
+                .after
+                .map(|resource| canonical::to_bytes(&**resource)),
         }
-    }
-    let mut hasher = blake3::Hasher::new();
-    add::<Listener>(config, &mut hasher);
-    add::<Cluster>(config, &mut hasher);
-    add::<Route>(config, &mut hasher);
-    *hasher.finalize().as_bytes()
+    };
+    let changes = between(T::set(base), T::set(next)).map(change);
+    let (mut written, deleted): (Vec<_>, Vec<_>) =
+        changes.partition(|change| change.verb != Verb::Delete);
+    written.extend(deleted);
+    written
 }
 
 #[cfg(test)]

@@ -240,6 +240,28 @@ pub trait Store: fmt::Debug + Send + Sync {
         }
     }
 
+    /// Nodes of all fleets by fleet and id, those after `after`, `limit` at most.
+    async fn nodes_of_all(&self, after: (&str, &str), limit: u32) -> Result<Vec<NodeStatus>>;
+
+    /// All nodes of all fleets, by fleet and id.
+    async fn every_node_of_all(&self) -> Result<Vec<NodeStatus>> {
+        let mut nodes = Vec::new();
+        let mut after = (String::new(), String::new());
+        loop {
+            let page = self
+                .nodes_of_all((&after.0, &after.1), NODES_AT_ONCE)
+                .await?;
+            let is_last = page.len() < NODES_AT_ONCE as usize;
+            if let Some(last) = page.last() {
+                after = (last.fleet.clone(), last.id.clone());
+            }
+            nodes.extend(page);
+            if is_last {
+                return Ok(nodes);
+            }
+        }
+    }
+
     /// One node.
     async fn node(&self, fleet: &str, id: &str) -> Result<Option<NodeStatus>>;
 

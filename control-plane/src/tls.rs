@@ -2,6 +2,8 @@
 //! the handshake is done. A handshake runs beside the others and has little time, so a client that is silent holds
 //! nobody up. Beside it the other end: what our own client trusts.
 
+mod validity;
+
 mod peer;
 mod pem;
 

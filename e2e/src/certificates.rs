@@ -1,6 +1,7 @@
 //! Certificates for tests: an authority of their own, in a folder that goes with it.
 
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use anyhow::Result;
 use rcgen::{
@@ -55,8 +56,21 @@ impl Authority {
 
     /// The same with URIs among its names.
     pub fn issue_with(&self, name: &str, uris: &[&str]) -> Result<Pair> {
+        self.issue_until(name, uris, None)
+    }
+
+    /// The same, good until a time, in whole seconds; for long if none is given.
+    pub fn issue_until(
+        &self,
+        name: &str,
+        uris: &[&str],
+        until: Option<SystemTime>,
+    ) -> Result<Pair> {
         let names = ["localhost", "127.0.0.1"].map(str::to_owned);
         let mut params = CertificateParams::new(names)?;
+        if let Some(until) = until {
+            params.not_after = until.into();
+        }
         for uri in uris {
             let uri = SanType::URI((*uri).try_into()?);
             params.subject_alt_names.push(uri);

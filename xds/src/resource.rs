@@ -35,8 +35,8 @@ use crate::version::Version;
 use self::cluster::Cluster;
 use self::endpoint::ClusterLoadAssignment;
 use self::listener::Listener;
-use self::route_configuration::RouteConfiguration;
-use self::virtual_host::VirtualHost;
+use self::route_configuration::{Known, RouteConfiguration};
+use self::virtual_host::{Content, VirtualHost};
 
 /// The tag of `DeltaDiscoveryResponse.resources`.
 const RESOURCES_TAG: u32 = 2;
@@ -148,9 +148,27 @@ impl Resource {
         version: Option<Version>,
         before: Option<&Self>,
     ) -> Result<Self, Vec<Problem>> {
+        Self::decode_knowing(ty, bytes, version, before, [])
+    }
+
+    /// As [`Self::decode_after`]; virtual hosts that are among `hosts` keep their compiled form as well.
+    ///
+    /// # Errors
+    /// As [`Self::decode`].
+    pub fn decode_knowing<'h>(
+        ty: ResourceType,
+        bytes: Bytes,
+        version: Option<Version>,
+        before: Option<&'h Self>,
+        hosts: impl IntoIterator<Item = &'h Arc<VirtualHost>>,
+    ) -> Result<Self, Vec<Problem>> {
         let body = match before {
             Some(before) if before.ty() == ty && before.bytes == bytes => before.body.clone(),
-            _ => decode(ty, &bytes, before.map(|before| &before.body))?,
+            _ => {
+                let before = before.and_then(|before| before.body.as_route_configuration());
+                let inside = before.iter().flat_map(|before| &before.virtual_hosts);
+                decode(ty, &bytes, || inside.chain(hosts).collect())?
+            }
         };
         Ok(Self {
             version: version.unwrap_or_else(|| Version::of(&bytes)),
@@ -219,8 +237,12 @@ impl Resource {
     }
 }
 
-/// Decodes the content; `before` is that of the resource whose place it takes.
-fn decode(ty: ResourceType, bytes: &[u8], before: Option<&Body>) -> Result<Body, Vec<Problem>> {
+/// Decodes the content; `known` are virtual hosts that need not be compiled again.
+fn decode<'h>(
+    ty: ResourceType,
+    bytes: &[u8],
+    known: impl FnOnce() -> Known<'h>,
+) -> Result<Body, Vec<Problem>> {
     match ty {
         ResourceType::Cluster => {
             let message: cluster_v3::Cluster = read(ty, bytes)?;
@@ -238,14 +260,19 @@ fn decode(ty: ResourceType, bytes: &[u8], before: Option<&Body>) -> Result<Body,
             named(ty, listener.map(Body::Listener))
         }
         ResourceType::RouteConfiguration => {
-            let message: route_v3::RouteConfiguration = read(ty, bytes)?;
-            let before = before.and_then(Body::as_route_configuration);
-            let routes = route_configuration::convert(message, before.map(AsRef::as_ref));
+            let routes = match route_configuration::read(bytes, &known()) {
+                Some((message, hosts)) => route_configuration::convert(message, hosts),
+                // It says why.
+                None => {
+                    let message: route_v3::RouteConfiguration = read(ty, bytes)?;
+                    route_configuration::convert_whole(message)
+                }
+            };
             named(ty, routes.map(Arc::new).map(Body::RouteConfiguration))
         }
         ResourceType::VirtualHost => {
             let message: route_v3::VirtualHost = read(ty, bytes)?;
-            let host = virtual_host::convert(message).map(Arc::new);
+            let host = virtual_host::convert(message, Content::of(bytes)).map(Arc::new);
             named(ty, host.map(Body::VirtualHost))
         }
     }

@@ -79,6 +79,12 @@ impl Snapshot {
         RevisionSums::new(|ty| self.sum(ty))
     }
 
+    /// Whether both are known, without looking into them, to have the same resources.
+    pub fn shares_all(&self, other: &Self) -> bool {
+        let sets = self.sets.iter().zip(&other.sets);
+        sets.into_iter().all(|(own, other)| Arc::ptr_eq(own, other))
+    }
+
     /// How many resources there are, of all types.
     pub fn len(&self) -> usize {
         self.sets.iter().map(|set| set.len()).sum()

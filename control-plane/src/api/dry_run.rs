@@ -2,6 +2,7 @@
 //! Out: the plan, or the very problem that the write would answer with.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use axum::response::Response;
 use serde::Serialize;
@@ -44,9 +45,11 @@ pub(super) async fn plan(
     let base = write::base(state, fleet).await?;
     let next = decide(&base)?;
     limits::check_growth(&base.config, &next)?;
+    let mut next = next;
+    next.share_with(&base.config);
+    let validated = write::validate(state, fleet, next, place).await?;
     let served = write::served(state, fleet);
-    let validated = write::validate(next, served.clone(), place).await?;
-    let fast_lane = state.store.endpoints(fleet).await?;
+    let fast_lane = Arc::new(state.store.endpoints(fleet).await?);
     let nodes: HashMap<String, NodeCount> = state.store.count_nodes(fleet).await?;
     let revision = base.revision;
     let planned = tokio::task::spawn_blocking(move || {
@@ -55,7 +58,8 @@ pub(super) async fn plan(
             config: &base.config,
         };
         let count = |class: &str| nodes.get(class).copied().unwrap_or_default();
-        plan::plan(base, validated.config(), &fast_lane, &served, count)
+        let (next, known) = (validated.config(), validated.translation());
+        plan::plan(base, next, &fast_lane, known, &served, count)
     });
     answer(revision, planned.await)
 }

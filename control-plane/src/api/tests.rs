@@ -44,6 +44,7 @@ async fn a_handler_that_panics_is_a_problem_that_tells_nothing() {
     let database = Database::Sqlite(folder.path().join("signalbox.db"));
     let store: Arc<dyn Store> = Arc::new(SqlStore::open(&database).await.unwrap());
     let state = ApiState {
+        workbench: Arc::default(),
         access: Access::on_loopback(store.clone()),
         turns: Turns::default(),
         max_config_bytes: 0,

@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use xds::snapshot::Snapshot;
 
@@ -113,7 +113,7 @@ async fn try_again_and_again(
         let base = base(state, fleet).await?;
         let next = decide(&base)?;
         limits::check_growth(&base.config, &next)?;
-        if next == *base.config {
+        if next.says_the_same(&base.config) {
             return Ok(Outcome {
                 revision: base.revision,
                 config: base.config,
@@ -121,7 +121,11 @@ async fn try_again_and_again(
                 delivery: None,
             });
         }
-        let validated = validate(next, served(state, fleet), place).await?;
+        let mut next = next;
+        next.share_with(&base.config);
+        let validated = validate(state, fleet, next, place).await?;
+        // Before it is stored: whoever is woken by that finds it.
+        state.workbench.keep(fleet, &validated, Instant::now());
         let commit = Commit {
             fleet,
             base: base.revision,
@@ -163,7 +167,7 @@ pub(super) async fn faults(
     except: &HashSet<ResourceId>,
     place: &Place<'_>,
 ) -> Vec<FieldError> {
-    let problems = match validated(config, Vec::new()).await {
+    let problems = match validated(config, None, Vec::new()).await {
         Ok(Err(problems)) => problems,
         Ok(Ok(_)) | Err(_) => Vec::new(),
     };
@@ -177,11 +181,14 @@ pub(super) async fn faults(
 
 /// Checks a config as it is checked before it is stored.
 pub(super) async fn validate(
+    state: &ApiState,
+    fleet: &str,
     config: Config,
-    earlier: Vec<Snapshot>,
     place: &Place<'_>,
 ) -> Result<Validated> {
-    validated(config, earlier).await?.map_err(|problems| {
+    let last = state.workbench.last(fleet, Instant::now());
+    let validated = validated(config, last, served(state, fleet)).await?;
+    validated.map_err(|problems| {
         let errors = problems.into_iter().map(|problem| told(problem, place));
         Problem::invalid(errors.collect())
     })
@@ -190,9 +197,11 @@ pub(super) async fn validate(
 /// Validating a large config takes long enough to hold other requests up, so it runs beside them.
 async fn validated(
     config: Config,
+    last: Option<Validated>,
     earlier: Vec<Snapshot>,
 ) -> Result<std::result::Result<Validated, Vec<ModelProblem>>> {
-    let validated = tokio::task::spawn_blocking(move || Draft::new(config).validate(&earlier));
+    let validated =
+        tokio::task::spawn_blocking(move || Draft::new(config).validate(last.as_ref(), &earlier));
     validated.await.map_err(|error| {
         tracing::error!(%error, "validation ended early");
         Problem::bare(Kind::Internal)

@@ -43,7 +43,7 @@ impl Validate {
 
 /// What is wrong, but for the resources in `except`.
 fn check(submitted: &Submitted, except: &HashSet<ResourceId>) -> Vec<Fault> {
-    let verdict = Draft::new(submitted.config.clone()).validate(&[]);
+    let verdict = Draft::new(submitted.config.clone()).validate(None, &[]);
     let problems = verdict.err().unwrap_or_default().into_iter();
     let meant = problems.filter(|problem| {
         let resource = problem.resource.as_ref();

@@ -3,18 +3,41 @@
 
 use std::collections::BTreeMap;
 
+use super::delta::between;
 use super::problem::{Check, Code, Problem};
 use super::{Cluster, Config, Kind, Listener, Resource, ResourceId, Route, Set};
 
 impl Config {
     /// Every problem, kind by kind and name by name.
     pub fn check(&self) -> Vec<Problem> {
+        self.check_after(&Self::default())
+    }
+
+    /// As [`Self::check`], of what came of `base`, which has no problem: what did not change is looked at only if something
+    /// is gone that it may refer to.
+    pub fn check_after(&self, base: &Self) -> Vec<Problem> {
         let mut problems = Vec::new();
-        problems.extend(each::<Listener>(self, |_, _| {}));
-        problems.extend(each::<Cluster>(self, |_, _| {}));
-        problems.extend(each::<Route>(self, |route, check| {
-            self.check_references(route, check);
-        }));
+        problems.extend(each::<Listener>(self, base, |_, _| {}));
+        problems.extend(each::<Cluster>(self, base, |_, _| {}));
+        if is_something_gone(&base.listeners, &self.listeners)
+            || is_something_gone(&base.clusters, &self.clusters)
+        {
+            let mut changed = between(&base.routes, &self.routes).peekable();
+            for (name, route) in &self.routes {
+                while changed.next_if(|changed| changed.name < name).is_some() {}
+                let is_changed = changed.next_if(|changed| changed.name == name).is_some();
+                problems.extend(one(&**route, |route, check| {
+                    if is_changed {
+                        Resource::check(route, check);
+                    }
+                    self.check_references(route, check);
+                }));
+            }
+        } else {
+            problems.extend(each::<Route>(self, base, |route, check| {
+                self.check_references(route, check);
+            }));
+        }
         problems.extend(self.check_addresses());
         problems
     }
@@ -83,18 +106,31 @@ impl Config {
     }
 }
 
-/// The problems of every resource of a kind, in itself and by `more`.
-fn each<T: Resource>(config: &Config, more: impl Fn(&T, &mut Check)) -> Vec<Problem> {
+/// The problems of every resource of a kind that changed, in itself and by `more`.
+fn each<T: Resource>(
+    config: &Config,
+    base: &Config,
+    more: impl Fn(&T, &mut Check),
+) -> Vec<Problem> {
+    let changed = between(T::set(base), T::set(config)).filter_map(|changed| changed.after);
     let check = |resource: &T| {
-        let mut check = Check::new(Some(ResourceId::new(T::KIND, resource.name())));
-        resource.check(&mut check);
-        more(resource, &mut check);
-        check.finish()
+        one(resource, |resource, check| {
+            resource.check(check);
+            more(resource, check);
+        })
     };
-    T::set(config)
-        .values()
-        .flat_map(|resource| check(resource))
-        .collect()
+    changed.flat_map(|resource| check(resource)).collect()
+}
+
+/// The problems of one resource.
+fn one<T: Resource>(resource: &T, read: impl FnOnce(&T, &mut Check)) -> Vec<Problem> {
+    let mut check = Check::new(Some(ResourceId::new(T::KIND, resource.name())));
+    read(resource, &mut check);
+    check.finish()
+}
+
+fn is_something_gone<T: PartialEq>(before: &Set<T>, after: &Set<T>) -> bool {
+    between(before, after).any(|changed| changed.after.is_none())
 }
 
 fn clusters(route: &Route) -> impl Iterator<Item = &str> {

@@ -4,12 +4,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use xds::node::ClientClass;
 use xds::snapshot::Snapshot;
 
 use crate::model::Config;
 use crate::snapshots::{Classes, Served};
-use crate::translate::{self, FastLane};
+use crate::translate::{FastLane, Translation};
 
 /// What was built of one fleet: the revisions that its rows refer to, and no others.
 #[derive(Clone, Debug, Default)]
@@ -19,11 +18,14 @@ pub(super) struct Built {
     revisions: BTreeMap<u64, Revision>,
 }
 
-/// A revision with its config.
+/// A revision with what was made of it.
 #[derive(Clone, Debug)]
-pub(super) struct Revision {
-    pub(super) config: Arc<Config>,
-    pub(super) classes: Classes,
+struct Revision {
+    config: Arc<Config>,
+    /// With the endpoints of then.
+    translation: Arc<Translation>,
+    /// Empty if there are other endpoints now.
+    classes: Classes,
 }
 
 /// Why a revision cannot be served.
@@ -36,8 +38,8 @@ impl Built {
             return self.clone();
         }
         let without = |revision: &Revision| Revision {
-            config: revision.config.clone(),
             classes: Classes::new(),
+            ..revision.clone()
         };
         let revisions = self.revisions.iter();
         Self {
@@ -59,7 +61,8 @@ impl Built {
         revision.map(|it| it.classes.clone()).unwrap_or_default()
     }
 
-    /// Builds a revision; what did not change is shared with all that was built, and with `earlier`.
+    /// Builds a revision. What is not different from one that was built, or was `validated`, is not built again; resources
+    /// are shared with `earlier` as well.
     ///
     /// # Errors
     /// What `xds` refuses. A config that was validated has none.
@@ -67,20 +70,38 @@ impl Built {
         &mut self,
         number: u64,
         config: Arc<Config>,
+        validated: Option<Arc<Translation>>,
         earlier: &[Snapshot],
     ) -> Result<(), Problems> {
-        let built = self.revisions.values().rev();
-        let built = built.flat_map(|revision| in_order(&revision.classes));
-        let mut earlier: Vec<Snapshot> = built.chain(earlier).cloned().collect();
-        let mut classes = Classes::new();
-        for class in ClientClass::ALL {
-            let known: Vec<&Snapshot> = earlier.iter().collect();
-            let snapshot = translate::snapshot(&config, &self.endpoints, class, &known)?;
-            earlier.push(snapshot.clone());
-            classes.insert(class, Served::new(number, snapshot));
-        }
-        self.revisions.insert(number, Revision { config, classes });
+        let base = self.nearest(number, &config, validated);
+        let next = base.next(config.clone(), self.endpoints.clone(), earlier);
+        let translation = Arc::new(next.whole()?);
+        let snapshots = translation.snapshots().iter();
+        let classes =
+            snapshots.map(|(class, snapshot)| (*class, Served::new(number, snapshot.clone())));
+        let revision = Revision {
+            config,
+            classes: classes.collect(),
+            translation,
+        };
+        self.revisions.insert(number, revision);
         Ok(())
+    }
+
+    /// What a revision is built from: its own translation with other endpoints; what was validated, if it is that; else
+    /// the newest that was built.
+    fn nearest(
+        &self,
+        number: u64,
+        config: &Arc<Config>,
+        validated: Option<Arc<Translation>>,
+    ) -> Arc<Translation> {
+        let is_it = |translation: &Arc<Translation>| Arc::ptr_eq(translation.config(), config);
+        let translation = |revision: &Revision| revision.translation.clone();
+        let own = self.revisions.get(&number).map(translation);
+        let newest = self.revisions.values().next_back().map(translation);
+        let near = own.or(validated.clone().filter(is_it));
+        near.or(newest).or(validated).unwrap_or_default()
     }
 
     /// Forgets all other revisions.
@@ -89,14 +110,11 @@ impl Built {
     }
 }
 
-fn in_order(classes: &Classes) -> impl Iterator<Item = &Snapshot> {
-    let served = ClientClass::ALL.into_iter();
-    served.filter_map(|class| Some(classes.get(&class)?.snapshot()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use xds::node::ClientClass;
+
     use crate::model::Endpoints;
     use crate::model::document::tests::config;
 
@@ -108,7 +126,8 @@ mod tests {
                 listeners: [{{name: web, address: 0.0.0.0, port: 80}}]
                 clusters: [{{name: a, discovery: api}}, {{name: b, discovery: api, connect_timeout: {timeout}s}}]"
             );
-            built.build(number, Arc::new(config(&text)), &[]).unwrap();
+            let config = Arc::new(config(&text));
+            built.build(number, config, None, &[]).unwrap();
         }
         built
     }

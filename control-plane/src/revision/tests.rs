@@ -1,11 +1,14 @@
+mod after;
+
 use super::*;
+use crate::model::Kind;
 use crate::model::document::tests::config;
 use proptest::prelude::*;
 
 const SHOP: &str = include_str!("../../../examples/shop.yaml");
 
 fn refused(yaml: &str) -> Vec<String> {
-    let problems = Draft::new(config(yaml)).validate(&[]).unwrap_err();
+    let problems = Draft::new(config(yaml)).validate(None, &[]).unwrap_err();
     let told = |problem: Problem| {
         let resource = problem
             .resource
@@ -18,7 +21,7 @@ fn refused(yaml: &str) -> Vec<String> {
 
 #[test]
 fn the_example_is_valid() {
-    let validated = Draft::new(config(SHOP)).validate(&[]).unwrap();
+    let validated = Draft::new(config(SHOP)).validate(None, &[]).unwrap();
     assert_eq!(validated.changes(&Config::default()).len(), 9);
 }
 
@@ -57,7 +60,7 @@ fn changes_name_what_differs_and_nothing_else() {
     let next = config(
         "clusters: [{name: a, discovery: api}, {name: b, endpoints: []}, {name: d, discovery: api}]",
     );
-    let changes = Draft::new(next).validate(&[]).unwrap().changes(&base);
+    let changes = Draft::new(next).validate(None, &[]).unwrap().changes(&base);
     let told: Vec<_> = changes
         .iter()
         .map(|change| (change.id.to_string(), change.verb))
@@ -74,7 +77,7 @@ fn changes_name_what_differs_and_nothing_else() {
 
 #[test]
 fn the_hash_is_a_function_of_the_content_alone() {
-    let hash = |yaml: &str| *Draft::new(config(yaml)).validate(&[]).unwrap().hash();
+    let hash = |yaml: &str| *Draft::new(config(yaml)).validate(None, &[]).unwrap().hash();
     let one = hash(
         "clusters: [{name: a, discovery: api}, {name: b, discovery: api, load_balancing: round_robin}]",
     );
@@ -133,7 +136,7 @@ proptest! {
         );
         let config = config(&yaml);
         let by_model = config.check();
-        let by_all = Draft::new(config).validate(&[]).err().unwrap_or_default();
+        let by_all = Draft::new(config).validate(None, &[]).err().unwrap_or_default();
         let more: Vec<_> = by_all.iter().skip(by_model.len()).filter(|problem| !problem.pointer.ends_with("/regex")).collect();
         prop_assert!(more.is_empty() || !by_model.is_empty(), "{more:?}\n{yaml}");
     }

@@ -155,6 +155,12 @@ impl Memory {
         self.lock().get(fleet)?.config_at(revision)
     }
 
+    /// The config that is known, if it is of an earlier revision than this.
+    pub(super) fn config_before(&self, fleet: &str, revision: u64) -> Option<(u64, Arc<Config>)> {
+        let known = self.lock().get(fleet)?.config.clone();
+        known.filter(|(number, _)| *number < revision)
+    }
+
     pub(super) fn keep_endpoints(&self, fleet: &str, endpoints: &FastLane) {
         if let Some(known) = self.lock().get_mut(fleet) {
             known.endpoints = Some(endpoints.clone());

@@ -52,6 +52,8 @@ const PUT_OVER: &str = " ON CONFLICT (fleet, id) DO UPDATE SET replica = exclude
      WHERE node.replica = excluded.replica OR excluded.connected = 1";
 const PAGE: &str = "SELECT node.*, replica.seen_at FROM node LEFT JOIN replica ON replica.id = node.replica \
      WHERE node.fleet = $1 AND node.id > $2 ORDER BY node.id LIMIT $3";
+const PAGE_OF_ALL: &str = "SELECT node.*, replica.seen_at FROM node LEFT JOIN replica ON replica.id = node.replica \
+     WHERE (node.fleet, node.id) > ($1, $2) ORDER BY node.fleet, node.id LIMIT $3";
 const ONE: &str = "SELECT node.*, replica.seen_at FROM node LEFT JOIN replica ON replica.id = node.replica \
      WHERE node.fleet = $1 AND node.id = $2";
 const COUNT: &str = "SELECT node.class, COUNT(*), \
@@ -124,6 +126,21 @@ impl SqlStore {
         if rows.is_empty() {
             self.read_fleet(fleet).await?;
         }
+        rows.iter().map(|row| node(row, alive)).collect()
+    }
+
+    pub(super) async fn read_nodes_of_all(
+        &self,
+        (fleet, id): (&str, &str),
+        limit: u32,
+    ) -> Result<Vec<NodeStatus>> {
+        let mut connection = self.reader.acquire().await?;
+        let alive = self.alive_since(&mut connection).await?;
+        let page = sqlx::query(PAGE_OF_ALL)
+            .bind(fleet)
+            .bind(id)
+            .bind(i64::from(limit));
+        let rows = page.fetch_all(&mut *connection).await?;
         rows.iter().map(|row| node(row, alive)).collect()
     }
 

@@ -17,6 +17,11 @@ use crate::revision::{Change, Verb};
 
 const CONFIG: &str = "SELECT kind, name, body FROM resource \
      WHERE fleet = $1 AND from_revision <= $2 AND (to_revision IS NULL OR to_revision > $2)";
+/// What began after one revision and up to another, and what ended.
+const BETWEEN: &str = "SELECT kind, name, body, to_revision FROM resource \
+     WHERE fleet = $1 AND from_revision > $2 AND from_revision <= $3 \
+     UNION ALL SELECT kind, name, body, to_revision FROM resource \
+     WHERE fleet = $1 AND to_revision > $2 AND to_revision <= $3 AND from_revision <= $2";
 const ONE: &str = "SELECT number, hash, author, message, created_at FROM revision WHERE fleet = $1 AND number = $2";
 const PAGE: &str = "SELECT number, hash, author, message, created_at FROM revision \
      WHERE fleet = $1 AND number < $2 ORDER BY number DESC LIMIT $3";
@@ -44,6 +49,19 @@ impl SqlStore {
                 number: revision,
             });
         }
+        let config = match self.memory.config_before(fleet, revision) {
+            Some((known, config)) => {
+                self.read_changes(fleet, (known, revision), (*config).clone())
+                    .await?
+            }
+            None => self.read_whole(fleet, revision).await?,
+        };
+        let config = Arc::new(config);
+        self.memory.keep_config(fleet, revision, &config);
+        Ok(config)
+    }
+
+    async fn read_whole(&self, fleet: &str, revision: u64) -> Result<Config> {
         let rows: Vec<(String, String, Vec<u8>)> = sqlx::query_as(CONFIG)
             .bind(fleet)
             .bind(revision as i64)
@@ -53,8 +71,30 @@ impl SqlStore {
         for (kind, name, body) in &rows {
             put(&mut config, kind, name, body)?;
         }
-        let config = Arc::new(config);
-        self.memory.keep_config(fleet, revision, &config);
+        Ok(config)
+    }
+
+    /// Reads what a later revision has differently, so that what somebody else has committed costs what it changes.
+    async fn read_changes(
+        &self,
+        fleet: &str,
+        (known, revision): (u64, u64),
+        mut config: Config,
+    ) -> Result<Config> {
+        let rows: Vec<(String, String, Vec<u8>, Option<i64>)> = sqlx::query_as(BETWEEN)
+            .bind(fleet)
+            .bind(known as i64)
+            .bind(revision as i64)
+            .fetch_all(&self.reader)
+            .await?;
+        let has_ended = |to: &Option<i64>| to.is_some_and(|to| unsigned(to) <= revision);
+        // What takes the place of something began when that ended.
+        for (kind, name, _, _) in rows.iter().filter(|(.., to)| has_ended(to)) {
+            remove(&mut config, kind, name);
+        }
+        for (kind, name, body, _) in rows.iter().filter(|(.., to)| !has_ended(to)) {
+            put(&mut config, kind, name, body)?;
+        }
         Ok(config)
     }
 
@@ -196,6 +236,15 @@ fn put(config: &mut Config, kind: &str, name: &str, body: &[u8]) -> Result<()> {
     read.map_err(|why| StoreError::Corrupt {
         what: format!("{kind}/{name}: {why}"),
     })
+}
+
+fn remove(config: &mut Config, kind: &str, name: &str) {
+    match Kind::of_plural(kind) {
+        Some(Kind::Listener) => drop(config.remove::<Listener>(name)),
+        Some(Kind::Cluster) => drop(config.remove::<Cluster>(name)),
+        Some(Kind::Route) => drop(config.remove::<Route>(name)),
+        None => {}
+    }
 }
 
 /// Ends the interval of what is replaced or deleted. What is new has none to end.

@@ -256,6 +256,10 @@ impl Store for SqlStore {
         self.read_nodes(fleet, after, limit).await
     }
 
+    async fn nodes_of_all(&self, after: (&str, &str), limit: u32) -> Result<Vec<NodeStatus>> {
+        self.read_nodes_of_all(after, limit).await
+    }
+
     async fn node(&self, fleet: &str, id: &str) -> Result<Option<NodeStatus>> {
         self.read_node(fleet, id).await
     }

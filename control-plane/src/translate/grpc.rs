@@ -25,6 +25,7 @@ use envoy_types::pb::envoy::config::route::v3::{
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3 as hcm;
 use envoy_types::util::pack_any;
 use hcm::http_connection_manager::RouteSpecifier;
+use prost::Message as _;
 use xds::node::ClientClass;
 use xds::type_url::ResourceType;
 
@@ -32,9 +33,11 @@ use crate::model::cluster::LoadBalancing;
 use crate::model::{Cluster, Config, Endpoint, Kind, ResourceId, Route};
 
 use self::verdict::{Fate, Verdict};
-use super::origin::{Host, Origin};
+use super::change::Change;
+use super::host::{Host, Hosts};
+use super::step::Step;
 use super::warning::Warning;
-use super::{Translated, cluster, endpoint, listener, matching, precedence, route, value};
+use super::{cluster, endpoint, listener, matching, route, value};
 
 /// The cluster without endpoints that routes lead to which gRPC cannot follow. A call that they match fails with
 /// UNAVAILABLE, and its text names this. No operator's cluster has a colon in its name.
@@ -46,33 +49,58 @@ const DEFAULT_ZONE: &str = "default";
 /// A client has no listener: like a listener that no route names, it has the routes that are on all of them.
 const NO_LISTENER: &str = "";
 
-pub(super) fn slow_lane(config: &Config, translated: &mut Translated) {
-    for cluster in config.clusters.values() {
-        translated.add(
-            ResourceType::Cluster,
-            &cluster.name,
-            &cluster_message(cluster),
-            Origin::Cluster(cluster.clone()),
-        );
-    }
-    let mut any_left_out = false;
-    for (host, routes) in precedence::by_host(config, NO_LISTENER) {
-        if !is_exact(host) {
-            continue;
-        }
-        let routes: Vec<_> = routes
-            .into_iter()
-            .map(|route| (route, Verdict::of(route)))
-            .collect();
-        let has = |fate| routes.iter().any(|(_, verdict)| verdict.fate == fate);
-        if has(Fate::Served) {
-            any_left_out |= has(Fate::Failed);
-            add_host(host, &routes, translated);
+/// Brings the resources of gRPC clients up to date, and what is kept of their hosts; how many routes were translated for it.
+pub(super) fn step(change: &Change<'_>, hosts: &mut Hosts) -> (Step, usize) {
+    let (mut step, mut translated) = (Step::default(), 0);
+    for changed in &change.clusters {
+        match changed.after {
+            Some(cluster) => {
+                step.put(
+                    ResourceType::Cluster,
+                    &cluster.name,
+                    &cluster_message(cluster),
+                );
+            }
+            None => step.remove(ResourceType::Cluster, changed.name),
         }
     }
-    if any_left_out {
-        add_left_out(translated);
+    let had_stand_in = hosts.values().any(|host| host.has_stand_in);
+    let touched = change.hosts(NO_LISTENER).into_iter();
+    for (pattern, routes) in touched.filter(|(pattern, _)| is_exact(pattern)) {
+        translated += routes.len();
+        match host(pattern, &routes) {
+            Some(host) => {
+                let (ty, bytes) = (ResourceType::RouteConfiguration, host.bytes.clone());
+                step.put(ResourceType::Listener, pattern, &api_listener(pattern));
+                step.put_bytes(ty, pattern, bytes);
+                hosts.insert(pattern.into(), Arc::new(host));
+            }
+            None => {
+                step.remove(ResourceType::Listener, pattern);
+                step.remove(ResourceType::RouteConfiguration, pattern);
+                hosts.remove(pattern);
+            }
+        }
     }
+    match (had_stand_in, hosts.values().any(|host| host.has_stand_in)) {
+        (false, true) => put_stand_in(&mut step),
+        (true, false) => {
+            step.remove(ResourceType::Cluster, LEFT_OUT);
+            step.remove(ResourceType::ClusterLoadAssignment, LEFT_OUT);
+        }
+        _ => {}
+    }
+    for &name in &change.endpoints {
+        let cluster = change.after.clusters.get(name);
+        match cluster.filter(|cluster| cluster.dns.is_none()) {
+            Some(cluster) => {
+                let message = endpoints(name, change.endpoints_of(cluster));
+                step.put(ResourceType::ClusterLoadAssignment, name, &message);
+            }
+            None => step.remove(ResourceType::ClusterLoadAssignment, name),
+        }
+    }
+    (step, translated)
 }
 
 /// gRPC refuses every algorithm but this, and names but as `LOGICAL_DNS`. It reports the load of clusters that say so (gRFC
@@ -178,36 +206,36 @@ fn is_exact(pattern: &str) -> bool {
     !pattern.starts_with('*') && !pattern.ends_with('*')
 }
 
-fn add_host(host: &str, routes: &[(&Arc<Route>, Verdict)], translated: &mut Translated) {
-    let mut origin = Host {
-        pattern: host.to_owned(),
-        routes: Vec::new(),
-    };
-    let mut messages = Vec::new();
-    for (route, verdict) in routes {
+/// What is said of a host; nothing if no call to it can be served.
+fn host(pattern: &str, routes: &[&Arc<Route>]) -> Option<Host> {
+    let verdicts: Vec<_> = routes.iter().map(|route| Verdict::of(route)).collect();
+    let has = |fate| verdicts.iter().any(|verdict| verdict.fate == fate);
+    if !has(Fate::Served) {
+        return None;
+    }
+    let (mut origins, mut messages) = (Vec::new(), Vec::new());
+    for (&route, verdict) in routes.iter().zip(&verdicts) {
         for message in route_messages(route, verdict) {
             messages.push(message);
-            origin.routes.push((*route).clone());
+            origins.push(route.clone());
         }
     }
     let message = RouteConfiguration {
-        name: host.to_owned(),
+        name: pattern.to_owned(),
         virtual_hosts: vec![VirtualHost {
-            name: host.to_owned(),
-            domains: vec![host.to_owned()],
+            name: pattern.to_owned(),
+            domains: vec![pattern.to_owned()],
             routes: messages,
             ..Default::default()
         }],
         ..Default::default()
     };
-    let origin = Origin::RouteConfiguration(vec![origin]);
-    translated.add(
-        ResourceType::Listener,
-        host,
-        &api_listener(host),
-        origin.clone(),
-    );
-    translated.add(ResourceType::RouteConfiguration, host, &message, origin);
+    Some(Host {
+        pattern: pattern.to_owned(),
+        routes: origins,
+        bytes: message.encode_to_vec().into(),
+        has_stand_in: has(Fate::Failed),
+    })
 }
 
 /// gRPC refuses a manager that counts hops, and one that has no filters.
@@ -249,7 +277,7 @@ fn route_messages(route: &Route, verdict: &Verdict) -> Vec<route_v3::Route> {
         .collect()
 }
 
-fn add_left_out(translated: &mut Translated) {
+fn put_stand_in(step: &mut Step) {
     let cluster = Cluster {
         name: LEFT_OUT.to_owned(),
         endpoints: None,
@@ -258,18 +286,10 @@ fn add_left_out(translated: &mut Translated) {
         load_balancing: LoadBalancing::RoundRobin,
         connect_timeout: None,
     };
-    translated.add(
-        ResourceType::Cluster,
-        LEFT_OUT,
-        &cluster::eds(&cluster, LoadBalancing::RoundRobin),
-        Origin::StandIn,
-    );
-    translated.add(
-        ResourceType::ClusterLoadAssignment,
-        LEFT_OUT,
-        &endpoints(LEFT_OUT, &[]),
-        Origin::StandIn,
-    );
+    let message = cluster::eds(&cluster, LoadBalancing::RoundRobin);
+    step.put(ResourceType::Cluster, LEFT_OUT, &message);
+    let none = endpoints(LEFT_OUT, &[]);
+    step.put(ResourceType::ClusterLoadAssignment, LEFT_OUT, &none);
 }
 
 #[cfg(test)]

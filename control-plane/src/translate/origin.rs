@@ -10,24 +10,15 @@ use crate::model::{Cluster, Kind, Listener, ResourceId, Route};
 
 use self::route::route_steps;
 use super::endpoint;
+use super::host::Host;
 
 /// What a resource was made from.
 #[derive(Clone, Debug)]
 pub(super) enum Origin {
     Listener(Arc<Listener>),
     Cluster(Arc<Cluster>),
-    RouteConfiguration(Vec<Host>),
-    VirtualHost(Host),
-    /// Nothing of the operator's: it stands in for what a class of client cannot have.
-    StandIn,
-}
-
-/// The origin of a virtual host.
-#[derive(Clone, Debug)]
-pub(super) struct Host {
-    pub(super) pattern: String,
-    /// The route behind each route of the message.
-    pub(super) routes: Vec<Arc<Route>>,
+    RouteConfiguration(Vec<Arc<Host>>),
+    VirtualHost(Arc<Host>),
 }
 
 /// One step of an xDS path: `routes[3]` is a field with an index.
@@ -37,7 +28,7 @@ type Part<'p> = (&'p str, Option<usize>);
 pub(super) fn explain(problem: &xds::problem::Problem, origin: Option<&Origin>) -> Problem {
     let parts: Vec<Part<'_>> = parse(&problem.path);
     let (resource, steps) = match origin {
-        None | Some(Origin::StandIn) => (None, Vec::new()),
+        None => (None, Vec::new()),
         Some(Origin::Listener(listener)) => (
             Some((Kind::Listener, listener.name.as_str())),
             listener_steps(&parts),

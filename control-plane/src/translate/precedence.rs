@@ -11,15 +11,20 @@ use crate::model::{Config, Route};
 /// The routes that a listener serves for each host, in the order in which they are asked. A route stands with every
 /// host it names; one that names none stands with `*`.
 pub fn by_host<'c>(config: &'c Config, listener: &str) -> BTreeMap<&'c str, Vec<&'c Arc<Route>>> {
-    let mut ordered: Vec<_> = config
-        .routes
-        .values()
-        .filter(|route| route.serves(listener))
-        .collect();
+    by_host_among(config.routes.values(), listener, |_| true)
+}
+
+/// As [`by_host`], of some routes for some hosts.
+pub fn by_host_among<'c>(
+    routes: impl Iterator<Item = &'c Arc<Route>>,
+    listener: &str,
+    wanted: impl Fn(&str) -> bool,
+) -> BTreeMap<&'c str, Vec<&'c Arc<Route>>> {
+    let mut ordered: Vec<_> = routes.filter(|route| route.serves(listener)).collect();
     ordered.sort_by_cached_key(|route| rank(route));
     let mut hosts: BTreeMap<&str, Vec<&Arc<Route>>> = BTreeMap::new();
     for route in ordered {
-        for host in route.host_patterns() {
+        for host in route.host_patterns().filter(|host| wanted(host)) {
             let routes = hosts.entry(host).or_default();
             // A route that names a host twice is refused; until it is, it stands there once.
             if !routes.last().is_some_and(|last| Arc::ptr_eq(last, route)) {

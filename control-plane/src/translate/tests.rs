@@ -1,3 +1,5 @@
+use super::step::Encoded;
+use super::translation::tests::encoded;
 use super::*;
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
@@ -6,9 +8,34 @@ use envoy_types::pb::envoy::config::route::v3::{
     RouteConfiguration, VirtualHost, route, route_action,
 };
 
+use xds::type_url::ResourceType;
+
+use crate::model;
 use crate::model::document::tests::config;
 
 const SHOP: &str = include_str!("../../../examples/shop.yaml");
+
+/// What one class is served, and what it was made from.
+struct Translated {
+    class: ClientClass,
+    resources: Vec<Encoded>,
+    attempt: Attempt,
+}
+
+impl Translated {
+    fn resources(&self) -> &[Encoded] {
+        &self.resources
+    }
+}
+
+fn slow_lane(config: &Config, class: ClientClass) -> Translated {
+    let nothing = Translation::of_nothing(&[class]);
+    Translated {
+        class,
+        resources: encoded(config, &FastLane::new(), class),
+        attempt: nothing.next(Arc::new(config.clone()), Arc::default(), &[]),
+    }
+}
 
 fn names(translated: &Translated, ty: ResourceType) -> Vec<&str> {
     translated
@@ -197,7 +224,7 @@ fn endpoints_are_grouped_by_zone_and_a_zone_weighs_what_they_weigh() {
 
 #[test]
 fn a_cluster_that_was_given_no_endpoints_has_an_empty_list() {
-    let config = config(SHOP);
+    let config = Arc::new(config(SHOP));
     let snapshot = snapshot(&config, &FastLane::new(), ClientClass::Envoy, &[]).unwrap();
     let resource = snapshot
         .get(ResourceType::ClusterLoadAssignment, "accounts")
@@ -220,8 +247,17 @@ fn what_did_not_change_is_shared_with_earlier_snapshots() {
     let before = config(SHOP);
     let mut after = before.clone();
     after.remove::<model::Route>("old-shop");
-    let first = snapshot(&before, &FastLane::new(), ClientClass::Signalbox, &[]).unwrap();
-    let second = snapshot(&after, &FastLane::new(), ClientClass::Signalbox, &[&first]).unwrap();
+    let served = |config, earlier: &[Snapshot]| {
+        snapshot(
+            &Arc::new(config),
+            &FastLane::new(),
+            ClientClass::Signalbox,
+            earlier,
+        )
+        .unwrap()
+    };
+    let first = served(before, &[]);
+    let second = served(after, std::slice::from_ref(&first));
     let shared = |name| {
         let get = |snapshot: &Snapshot| snapshot.get(ResourceType::VirtualHost, name).cloned();
         get(&first)
@@ -262,7 +298,10 @@ fn a_field_of_a_message_is_told_as_the_field_that_the_operator_wrote() {
             code: Code::Invalid,
             detail: "no".into(),
         };
-        let told = translated.explain([&problem]).remove(0);
+        let told = translated
+            .attempt
+            .explain(translated.class, [&problem])
+            .remove(0);
         assert!(
             told.detail.starts_with("no (xDS: ") && told.detail.contains(path),
             "{}",

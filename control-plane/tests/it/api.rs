@@ -77,6 +77,7 @@ impl Api {
         let shutdown = CancellationToken::new();
         let snapshots = Arc::new(Snapshots::default());
         let state = ApiState {
+            workbench: Arc::default(),
             turns: Turns::default(),
             max_config_bytes: MAX_CONFIG_BYTES,
             store: store.clone(),
@@ -87,7 +88,7 @@ impl Api {
         };
         Self {
             router: router(state),
-            reconciler: Reconciler::new(store.clone(), snapshots),
+            reconciler: Reconciler::new(store.clone(), snapshots, Arc::default()),
             store,
             shutdown,
             _folder: folder,

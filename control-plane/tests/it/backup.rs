@@ -29,7 +29,7 @@ async fn fill(database: &Database) {
     for (base, yaml) in configs.into_iter().enumerate() {
         let document = document::yaml(yaml.as_bytes()).unwrap();
         let draft = Draft::new(document::config(&document).unwrap().config);
-        let config = draft.validate(&[]).unwrap();
+        let config = draft.validate(None, &[]).unwrap();
         let commit = Commit {
             fleet: "default",
             base: base as u64,

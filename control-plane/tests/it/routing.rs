@@ -69,7 +69,8 @@ fn config(yaml: &str) -> Config {
 #[track_caller]
 fn check(config: &Config, table: &[(&str, &str)]) {
     for class in [ClientClass::Signalbox, ClientClass::Envoy] {
-        let snapshot = snapshot(config, &FastLane::new(), class, &[]).unwrap();
+        let config = std::sync::Arc::new(config.clone());
+        let snapshot = snapshot(&config, &FastLane::new(), class, &[]).unwrap();
         let (compiled, problems) = xds::compile::compile(&snapshot);
         assert!(problems.is_empty(), "{problems:?}");
         for (request, winner) in table {

@@ -71,7 +71,7 @@ impl Fresh {
 fn validated(yaml: &str) -> Validated {
     let document = document::yaml(yaml.as_bytes()).unwrap();
     Draft::new(document::config(&document).unwrap().config)
-        .validate(&[])
+        .validate(None, &[])
         .unwrap()
 }
 

@@ -433,7 +433,7 @@ fn convert_route_source(
         }),
         Some(RouteSpecifier::RouteConfig(message)) => check.at("route_config", |check| {
             Some(RouteSource::Inline(Arc::new(
-                route_configuration::convert_in(check, message, None),
+                route_configuration::convert_in(check, message),
             )))
         }),
         Some(RouteSpecifier::ScopedRoutes(_)) => {

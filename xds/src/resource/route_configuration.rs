@@ -6,6 +6,8 @@ use std::sync::Arc;
 use envoy_types::pb::envoy::config::route::v3::{
     RouteConfiguration as RouteConfigurationMessage, Vhds, VirtualHost as VirtualHostMessage,
 };
+use prost::Message as _;
+use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
 
 use crate::problem::{Check, Code, Problem, refuse_if_set};
 use crate::route::LevelEdits;
@@ -17,6 +19,9 @@ use super::{header_edits, value};
 /// `max_direct_response_body_size_bytes` if it is not set, as Envoy documents.
 const DEFAULT_MAX_BODY_SIZE: usize = 4096;
 
+/// The tag of `RouteConfiguration.virtual_hosts`.
+const VIRTUAL_HOSTS_TAG: u32 = 2;
+
 /// A validated route configuration. Hosts are matched without their port (`ignore_port_in_host_matching: true`).
 #[derive(Debug)]
 pub struct RouteConfiguration {
@@ -24,8 +29,6 @@ pub struct RouteConfiguration {
     pub name: Arc<str>,
     /// The virtual hosts that stand in it.
     pub virtual_hosts: Box<[Arc<VirtualHost>]>,
-    /// What each of them was read from.
-    contents: Box<[Content]>,
     /// More virtual hosts come as resources of their own, named `<this name>/<host>`.
     pub vhds: bool,
     /// Edits of heads, for all its virtual hosts.
@@ -58,26 +61,104 @@ impl RouteConfiguration {
     }
 }
 
-/// Reads a route configuration that came as a resource of its own. Virtual hosts that stand in the one `before` with the
-/// same content keep their compiled form.
+/// Virtual hosts that were compiled already, by what they were read from.
+#[derive(Debug, Default)]
+pub(super) struct Known<'h>(HashMap<&'h Content, &'h Arc<VirtualHost>>);
+
+impl<'h> FromIterator<&'h Arc<VirtualHost>> for Known<'h> {
+    fn from_iter<I: IntoIterator<Item = &'h Arc<VirtualHost>>>(hosts: I) -> Self {
+        Self(
+            hosts
+                .into_iter()
+                .map(|host| (&host.content, host))
+                .collect(),
+        )
+    }
+}
+
+/// A virtual host in a route configuration that is read.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// It was compiled before.
+    Known(Arc<VirtualHost>),
+    /// It is to be compiled.
+    New(Box<VirtualHostMessage>, Content),
+}
+
+/// A route configuration apart from its virtual hosts, and those. Of what is known nothing but the hash is taken, so that
+/// one changed host among ten thousand costs little more than itself. `None` if the bytes are no such message: whoever
+/// reads them as one says why.
+pub(super) fn read(
+    bytes: &[u8],
+    known: &Known<'_>,
+) -> Option<(RouteConfigurationMessage, Vec<Found>)> {
+    let (mut rest, mut frame, mut hosts) = (bytes, Vec::new(), Vec::new());
+    while !rest.is_empty() {
+        let field = rest;
+        let (tag, wire_type) = decode_key(&mut rest).ok()?;
+        if (tag, wire_type) == (VIRTUAL_HOSTS_TAG, WireType::LengthDelimited) {
+            let length = usize::try_from(decode_varint(&mut rest).ok()?).ok()?;
+            let (host, after) = rest.split_at_checked(length)?;
+            hosts.push(read_host(host, known)?);
+            rest = after;
+        } else {
+            skip_field(wire_type, tag, &mut rest, DecodeContext::default()).ok()?;
+            frame.extend_from_slice(&field[..field.len() - rest.len()]);
+        }
+    }
+    Some((RouteConfigurationMessage::decode(&*frame).ok()?, hosts))
+}
+
+fn read_host(bytes: &[u8], known: &Known<'_>) -> Option<Found> {
+    let content = Content::of(bytes);
+    if let Some(&host) = known.0.get(&content) {
+        return Some(Found::Known(host.clone()));
+    }
+    let message = VirtualHostMessage::decode(bytes).ok()?;
+    Some(Found::New(Box::new(message), content))
+}
+
+/// Reads a route configuration that came as a resource of its own.
 pub(super) fn convert(
     message: RouteConfigurationMessage,
-    before: Option<&RouteConfiguration>,
+    hosts: Vec<Found>,
 ) -> Result<RouteConfiguration, Vec<Problem>> {
     let mut check = Check::new(ResourceType::RouteConfiguration, &message.name);
-    let routes = convert_in(&mut check, message, before);
+    let routes = convert_with(&mut check, message, hosts);
+    check.finish(Some(routes))
+}
+
+/// As [`convert`], of a message that still has its virtual hosts.
+pub(super) fn convert_whole(
+    message: RouteConfigurationMessage,
+) -> Result<RouteConfiguration, Vec<Problem>> {
+    let mut check = Check::new(ResourceType::RouteConfiguration, &message.name);
+    let routes = convert_in(&mut check, message);
     check.finish(Some(routes))
 }
 
 /// Reads a route configuration where it stands; what is wrong is noted in `check`.
 pub(super) fn convert_in(
     check: &mut Check,
+    mut message: RouteConfigurationMessage,
+) -> RouteConfiguration {
+    let hosts = std::mem::take(&mut message.virtual_hosts);
+    let hosts = hosts.into_iter().map(|host| {
+        let content = Content::of(&host.encode_to_vec());
+        Found::New(Box::new(host), content)
+    });
+    convert_with(check, message, hosts.collect())
+}
+
+/// Reads a message whose virtual hosts were taken out.
+fn convert_with(
+    check: &mut Check,
     message: RouteConfigurationMessage,
-    before: Option<&RouteConfiguration>,
+    hosts: Vec<Found>,
 ) -> RouteConfiguration {
     let RouteConfigurationMessage {
         name,
-        virtual_hosts,
+        virtual_hosts: _,
         vhds,
         internal_only_headers,
         response_headers_to_add,
@@ -125,7 +206,7 @@ pub(super) fn convert_in(
             value::ads_source(check, "config_source", config_source);
         });
     }
-    let (hosts, contents) = convert_hosts(check, virtual_hosts, before);
+    let hosts = convert_hosts(check, hosts);
     refuse_twice(check, &hosts);
     let edits = header_edits::convert(
         check,
@@ -143,7 +224,6 @@ pub(super) fn convert_in(
     let configuration = RouteConfiguration {
         name: name.into(),
         virtual_hosts: hosts.into(),
-        contents: contents.into(),
         vhds: has_vhds,
         edits,
         most_specific_header_mutations_wins,
@@ -154,28 +234,19 @@ pub(super) fn convert_in(
     configuration
 }
 
-fn convert_hosts(
-    check: &mut Check,
-    messages: Vec<VirtualHostMessage>,
-    before: Option<&RouteConfiguration>,
-) -> (Vec<Arc<VirtualHost>>, Vec<Content>) {
-    let known: HashMap<&Content, &Arc<VirtualHost>> = before
-        .into_iter()
-        .flat_map(|before| before.contents.iter().zip(&before.virtual_hosts))
-        .collect();
+fn convert_hosts(check: &mut Check, hosts: Vec<Found>) -> Vec<Arc<VirtualHost>> {
     check.at("virtual_hosts", |check| {
-        let read = messages.into_iter().enumerate();
-        read.filter_map(|(index, message)| {
-            let content = Content::of(&message);
-            let host = match known.get(&content) {
-                Some(host) => (*host).clone(),
-                None => {
-                    Arc::new(check.at(index, |check| virtual_host::convert_in(check, message))?)
-                }
-            };
-            Some((host, content))
+        let read = hosts.into_iter().enumerate();
+        read.filter_map(|(index, host)| match host {
+            Found::Known(host) => Some(host),
+            Found::New(message, content) => {
+                let host = check.at(index, |check| {
+                    virtual_host::convert_in(check, *message, content)
+                });
+                host.map(Arc::new)
+            }
         })
-        .unzip()
+        .collect()
     })
 }
 

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use envoy_types::pb::envoy::config::route::v3::VirtualHost as VirtualHostMessage;
 use envoy_types::pb::envoy::config::route::v3::virtual_host::TlsRequirementType;
-use prost::Message as _;
 
 use crate::problem::{Check, Code, Problem, refuse_if_set};
 use crate::route::{LevelEdits, Route};
@@ -30,6 +29,8 @@ pub struct VirtualHost {
     pub longest_body: usize,
     /// Edits of heads, for all its routes; few hosts have any.
     pub edits: Option<Box<LevelEdits>>,
+    /// What it was read from.
+    pub(super) content: Content,
 }
 
 /// What a virtual host was read from, as a hash: the same content gives the same virtual host.
@@ -37,8 +38,8 @@ pub struct VirtualHost {
 pub(super) struct Content([u8; 32]);
 
 impl Content {
-    pub(super) fn of(message: &VirtualHostMessage) -> Self {
-        Self(blake3::hash(&message.encode_to_vec()).into())
+    pub(super) fn of(bytes: &[u8]) -> Self {
+        Self(blake3::hash(bytes).into())
     }
 }
 
@@ -108,9 +109,12 @@ fn has_port(pattern: &str) -> bool {
 }
 
 /// Reads a virtual host that came as a resource of its own.
-pub(super) fn convert(message: VirtualHostMessage) -> Result<VirtualHost, Vec<Problem>> {
+pub(super) fn convert(
+    message: VirtualHostMessage,
+    content: Content,
+) -> Result<VirtualHost, Vec<Problem>> {
     let mut check = Check::new(ResourceType::VirtualHost, &message.name);
-    let host = convert_in(&mut check, message);
+    let host = convert_in(&mut check, message, content);
     check.finish(host)
 }
 
@@ -119,7 +123,11 @@ pub(super) fn convert(message: VirtualHostMessage) -> Result<VirtualHost, Vec<Pr
     deprecated,
     reason = "the whole message is read; deprecated fields are refused if set"
 )]
-pub(super) fn convert_in(check: &mut Check, message: VirtualHostMessage) -> Option<VirtualHost> {
+pub(super) fn convert_in(
+    check: &mut Check,
+    message: VirtualHostMessage,
+    content: Content,
+) -> Option<VirtualHost> {
     let VirtualHostMessage {
         name,
         domains,
@@ -206,6 +214,7 @@ pub(super) fn convert_in(check: &mut Check, message: VirtualHostMessage) -> Opti
             clusters,
             longest_body: longest_body.unwrap_or(0),
             edits: (!edits.is_empty()).then(|| Box::new(edits)),
+            content,
         }),
         Err(sentence) => {
             check.problem_at("routes", Code::Invalid, sentence);

@@ -6,14 +6,14 @@ use prost::Message;
 
 use crate::model::Endpoints;
 use crate::model::document::tests::config;
-use crate::translate::{FastLane, everything, snapshot};
+use crate::translate::translation::tests::encoded;
+use crate::translate::{FastLane, snapshot};
 
 const SHOP: &str = include_str!("../../../../examples/shop.yaml");
 
 fn message<M: Message + Default>(config: &Config, ty: ResourceType, name: &str) -> Option<M> {
-    let translated = everything(config, &FastLane::new(), ClientClass::Grpc);
+    let translated = encoded(config, &FastLane::new(), ClientClass::Grpc);
     let found = translated
-        .resources()
         .iter()
         .find(|one| one.ty == ty && one.name == name)?;
     Some(M::decode(found.bytes.clone()).unwrap())
@@ -70,9 +70,8 @@ const FORWARD: &str = "hosts: [h], forward: {cluster: c}";
 #[test]
 fn a_host_that_is_named_exactly_is_a_listener_and_a_pattern_is_none() {
     let shop = config(SHOP);
-    let translated = everything(&shop, &FastLane::new(), ClientClass::Grpc);
+    let translated = encoded(&shop, &FastLane::new(), ClientClass::Grpc);
     let names: Vec<_> = translated
-        .resources()
         .iter()
         .filter(|one| one.ty == ResourceType::Listener)
         .map(|one| one.name.as_str())
@@ -195,7 +194,7 @@ fn every_cluster_is_eds_in_turn_and_every_endpoint_has_a_locality_and_its_share(
     let put: Endpoints =
         serde_json::from_str(r#"{"endpoints":[{"address":"127.0.0.1","port":9}]}"#).unwrap();
     let fast_lane = FastLane::from([("b".into(), Arc::new(put))]);
-    let served = snapshot(&config, &fast_lane, ClientClass::Grpc, &[]).unwrap();
+    let served = snapshot(&Arc::new(config), &fast_lane, ClientClass::Grpc, &[]).unwrap();
     let given = served
         .get(ResourceType::ClusterLoadAssignment, "b")
         .unwrap();
@@ -213,7 +212,7 @@ fn a_name_is_looked_up_by_the_client_itself() {
     let endpoints =
         message::<ClusterLoadAssignment>(&config, ResourceType::ClusterLoadAssignment, "a");
     assert!(endpoints.is_none());
-    let served = snapshot(&config, &FastLane::new(), ClientClass::Grpc, &[]);
+    let served = snapshot(&Arc::new(config), &FastLane::new(), ClientClass::Grpc, &[]);
     assert!(served.is_ok(), "{served:?}");
 }
 
@@ -222,7 +221,13 @@ fn what_grpc_is_served_is_what_we_accept_ourselves() {
     let yaml = format!(
         "clusters: [{{name: c, endpoints: []}}]\nroutes: [{{name: a, priority: 1, hosts: [h], redirect: {{host: x}}}}, {{name: z, match: {{headers: [{{name: x-a, prefix: b, ignore_case: true}}]}}, {FORWARD}}}]"
     );
-    let served = snapshot(&config(&yaml), &FastLane::new(), ClientClass::Grpc, &[]).unwrap();
+    let served = snapshot(
+        &Arc::new(config(&yaml)),
+        &FastLane::new(),
+        ClientClass::Grpc,
+        &[],
+    )
+    .unwrap();
     let (_, problems) = xds::compile::compile(&served);
     assert!(problems.is_empty(), "{problems:?}");
 }

@@ -175,7 +175,8 @@ async fn while_postgres_is_away_reads_go_on_and_writes_say_so_and_soon_after_it_
     api.store.write_nodes("r1", &[status]).await.unwrap();
     // What the loops of a control plane do all the time.
     api.reconciler.refresh().await.unwrap();
-    lookout::census(&*api.store, "default").await.unwrap();
+    let fleets = api.store.fleets().await.unwrap();
+    lookout::census(&*api.store, &fleets).await.unwrap();
     let operations = operations(&api, &token).await;
     let readings: Vec<_> = operations
         .iter()

@@ -1,13 +1,14 @@
 //! Certificates of clients: each opens what it names, by every method there is, and nothing else.
 
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use e2e::certificates::{Authority, Pair};
 use tonic::Code;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
 use super::Rig;
-use super::streams::{Caller, follow, methods, next};
+use super::streams::{Caller, Stream, follow, methods, next};
 
 const OF_FLEET: &str = "spiffe://shop.example/fleet/edge";
 const OF_NODE: &str = "spiffe://shop.example/fleet/edge/node/n";
@@ -144,5 +145,41 @@ async fn with_client_certificates_a_stream_without_one_is_refused() {
         }
         let target = next(&mut follow(channel, caller("edge", "n"))).await;
         assert!(target.is_err(), "{identity:?}");
+    }
+}
+
+#[tokio::test]
+async fn streams_end_with_the_certificate_that_they_were_opened_with() {
+    let stage = Stage::start(false).await;
+    let until = SystemTime::now() + Duration::from_secs(8);
+    let pair = stage
+        .authority
+        .issue_until("brief", &[OF_FLEET], Some(until))
+        .unwrap();
+    let channel = stage.connect(Some(&pair)).await.unwrap();
+    let mut session = follow(channel.clone(), caller("edge", "n"));
+    next(&mut session).await.unwrap();
+    let opened = methods()
+        .into_iter()
+        .map(|method| method.open(channel.clone(), caller("edge", "n"), &[]));
+    let mut streams: Vec<_> = opened.collect();
+    for stream in &mut streams {
+        next(stream).await.unwrap();
+    }
+    for stream in &mut streams {
+        assert_eq!(end_of(stream).await, Code::Unauthenticated);
+        assert!(SystemTime::now() > until);
+    }
+    assert_eq!(end_of(&mut session).await, Code::Unauthenticated);
+    // The connection goes on, and opens nothing any more.
+    let first = methods()[0].first(channel, caller("edge", "n")).await;
+    assert_eq!(first, Err(Code::Unauthenticated));
+}
+
+async fn end_of<T>(stream: &mut Stream<T>) -> Code {
+    loop {
+        if let Err(status) = next(stream).await {
+            return status.code();
+        }
     }
 }

@@ -80,7 +80,11 @@ impl Rig {
         let changed = store.change_fleet(FLEET, &manual, &before, ADA);
         changed.await.unwrap();
         let snapshots = Arc::new(Snapshots::default());
-        let reconciler = Arc::new(Reconciler::new(store.clone(), snapshots.clone()));
+        let reconciler = Arc::new(Reconciler::new(
+            store.clone(),
+            snapshots.clone(),
+            Arc::default(),
+        ));
         let shutdown = CancellationToken::new();
         let xds = serve(&store, &snapshots, &reconciler, &shutdown).await;
         let rig = Self {
@@ -113,7 +117,7 @@ impl Rig {
             base,
             by: ADA,
             message: "",
-            config: &Draft::new(config).validate(&[]).unwrap(),
+            config: &Draft::new(config).validate(None, &[]).unwrap(),
             release: false,
         };
         self.store.commit(commit).await.unwrap();

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use control_plane::model::timestamp::Timestamp;
 use control_plane::model::{Config, Endpoints, canonical};
 use control_plane::store::node_status::{Claims, NodeStatus, Refusal};
-use control_plane::store::{Commit, Expected, StoreError};
+use control_plane::store::{Commit, Expected, FleetSettings, StoreError};
 
 use super::{ADA, Fresh, SOON, commit, validated};
 
@@ -54,6 +54,7 @@ rules!(
     a_node_of_a_replica_that_is_dead_is_not_connected,
     a_node_that_two_replicas_have_is_a_problem_while_both_say_so,
     nodes_are_listed_by_id_in_pages,
+    a_revision_is_the_same_whatever_was_read_before,
     nodes_are_counted_by_class_and_those_of_a_dead_replica_are_not_connected,
     what_was_read_last_is_remembered_when_the_database_is_gone,
     an_odd_node_does_not_keep_the_others_from_being_written,
@@ -593,6 +594,65 @@ async fn nodes_are_listed_by_id_in_pages(fresh: Fresh) {
     assert_eq!(page("", 10).await, ids);
     assert_eq!(page("", 2).await, ids[..2]);
     assert_eq!(page("a", 2).await, ids[2..]);
+
+    store
+        .create_fleet("Edge", &FleetSettings::default(), ADA)
+        .await
+        .unwrap();
+    let elsewhere = NodeStatus {
+        fleet: "Edge".to_owned(),
+        ..node("b", "r1")
+    };
+    store.write_nodes("r1", &[elsewhere]).await.unwrap();
+    let expected: Vec<_> = [("Edge", "b")]
+        .into_iter()
+        .chain(ids.map(|id| ("default", id)))
+        .collect();
+    for limit in [1, 2, 10] {
+        let mut found = Vec::new();
+        let mut after = (String::new(), String::new());
+        loop {
+            let page = store.nodes_of_all((&after.0, &after.1), limit).await;
+            let Some(last) = page.as_ref().unwrap().last() else {
+                break;
+            };
+            after = (last.fleet.clone(), last.id.clone());
+            found.extend(page.unwrap());
+        }
+        let found: Vec<_> = found.iter().map(|it| (&*it.fleet, &*it.id)).collect();
+        assert_eq!(found, expected, "{limit}");
+    }
+}
+
+async fn a_revision_is_the_same_whatever_was_read_before(mut fresh: Fresh) {
+    let configs = [
+        "clusters: [{name: a, discovery: api}, {name: b, discovery: api}, {name: c, discovery: api}]",
+        "clusters: [{name: a, discovery: api}, {name: c, endpoints: []}]",
+        "clusters: [{name: a, discovery: api}, {name: b, endpoints: []}, {name: c, endpoints: []}, {name: d, discovery: api}]",
+        "clusters: [{name: b, discovery: api}, {name: c, endpoints: []}]\nroutes: [{name: b, respond: {status: 200}}]",
+    ];
+    for (base, yaml) in (0..).zip(configs) {
+        commit(&*fresh.store, base, yaml).await.unwrap();
+    }
+    let configs = configs.map(|yaml| validated(yaml).config().clone());
+    for first in 1..=4 {
+        for then in first + 1..=4 {
+            fresh = fresh.reopen().await;
+            let store = &*fresh.store;
+            let before = store.config_at("default", first).await.unwrap();
+            let after = store.config_at("default", then).await.unwrap();
+            let wanted = |number: u64| &configs[usize::try_from(number).unwrap() - 1];
+            assert_eq!(before, *wanted(first));
+            assert_eq!(after, *wanted(then), "{first} to {then}");
+            // What did not change is there once.
+            for (name, cluster) in &after.clusters {
+                let known = before.clusters.get(name);
+                if let Some(known) = known.filter(|known| *known == cluster) {
+                    assert!(std::sync::Arc::ptr_eq(known, cluster) || name.as_ref() == "b");
+                }
+            }
+        }
+    }
 }
 
 async fn an_odd_node_does_not_keep_the_others_from_being_written(fresh: Fresh) {
