@@ -2,6 +2,8 @@
 //! failure ends it, and the command that shows the same failure again is printed. What `cargo xtask test` runs once, with
 //! fewer cases, is all that is run here; nothing is installed and no other program is started.
 
+use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -165,6 +167,7 @@ pub(crate) fn soak(arguments: &Arguments) -> Result<()> {
         "seed {}: cargo xtask soak --minutes {} --seed {}",
         plan.seed, arguments.minutes, plan.seed
     );
+    fs::create_dir_all(found())?;
     let built = Instant::now() + BUILD_MAX;
     run_until(tests().arg("--no-run"), built)?;
     run_until(&mut fuzzer(plan.seed, Duration::from_secs(1)), built)?;
@@ -208,15 +211,18 @@ fn tests() -> Command {
 
 /// What it finds goes into a folder of the build, not among the inputs that the sources keep.
 fn fuzzer(seed: u32, time: Duration) -> Command {
-    let found = workspace::root().join("target/soak/decode");
     let mut command = Command::new(workspace::root().join("xds/fuzz/run-on-stable.sh"));
     command
         .arg(format!("-max_total_time={}", time.as_secs().max(1)))
         // 0 would be a seed of its own choice.
         .arg(format!("-seed={}", seed.max(1)))
         .arg("-print_final_stats=1")
-        .arg(found);
+        .arg(found());
     command
+}
+
+fn found() -> PathBuf {
+    workspace::root().join("target/soak/decode")
 }
 
 #[cfg(test)]

@@ -283,6 +283,13 @@ mod tests {
             COMMITTED,
             r#"{"fleet": "a", "revision": 4}"#
         ));
+        let of_rollout = |rollout: &str, seq: u64| {
+            format!(r#"{{"fleet": "a", "revision": 4, "rollout": "{rollout}", "seq": {seq}}}"#)
+        };
+        assert!(is_new("id: 9\n", "rollout-started", &of_rollout("r", 1)));
+        assert!(is_new("id: 9\n", "rollout-moved", &of_rollout("r", 2)));
+        assert!(!is_new("id: 9\n", "rollout-started", &of_rollout("r", 1)));
+        assert!(is_new("id: 9\n", "rollout-started", &of_rollout("s", 1)));
         assert_eq!(told.last_id.as_deref(), Some("9"));
         let lost = event("event: lost\ndata: 12\n").unwrap();
         assert_eq!(

@@ -77,6 +77,7 @@ async fn overdue(store: &dyn Store) {
     let everybody = Wave {
         percent: Some(100.0),
         settle: Wait::from_millis(0),
+        share: 1.0,
         ..Wave::default()
     };
     let new = NewRollout {
