@@ -114,15 +114,19 @@ impl Driver {
     /// # Errors
     /// The store cannot be read or written. What is not written is not decided.
     pub async fn drive(&self) -> Result<Option<Look>, StoreError> {
-        let look = self.look_at_all().await;
+        self.drive_at(Instant::now()).await
+    }
+
+    /// The same at a time.
+    async fn drive_at(&self, now: Instant) -> Result<Option<Look>, StoreError> {
+        let look = self.look_at_all(now).await;
         if let Err(StoreError::Unavailable(_)) = look {
             *locked(&self.failed) = Some(Instant::now());
         }
         look
     }
 
-    async fn look_at_all(&self) -> Result<Option<Look>, StoreError> {
-        let began = Instant::now();
+    async fn look_at_all(&self, began: Instant) -> Result<Option<Look>, StoreError> {
         let mut written = self.written.clone();
         written.mark_unchanged();
         let active = self.store.active_rollouts().await?;
@@ -131,7 +135,7 @@ impl Driver {
             return Ok(None);
         }
         let outage = *locked(&self.failed);
-        if outage.is_some_and(|at| at.elapsed() < AFTER_OUTAGE) {
+        if outage.is_some_and(|at| began.saturating_duration_since(at) < AFTER_OUTAGE) {
             return Ok(Some(Look::after(began, written)));
         }
         if self.may_drive().await? {
@@ -300,72 +304,4 @@ fn node(status: NodeStatus) -> Node {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use super::*;
-    use crate::store::node_status::Refusal;
-
-    fn status(class: &str, sent: u64, acked: u64, live: Option<u64>) -> NodeStatus {
-        NodeStatus {
-            fleet: "default".to_owned(),
-            id: "n".to_owned(),
-            replica: "r".to_owned(),
-            connected: true,
-            class: class.to_owned(),
-            user_agent: String::new(),
-            zone: String::new(),
-            labels: BTreeMap::new(),
-            connected_at: Timestamp::from_micros(0),
-            wanted_revision: None,
-            sent_revision: Some(sent),
-            acked_revision: Some(acked),
-            live_revision: live,
-            staged_revision: None,
-            refused: None,
-            problems: Vec::new(),
-            updated_at: Timestamp::from_micros(0),
-        }
-    }
-
-    fn refused(mut status: NodeStatus, revision: u64) -> NodeStatus {
-        status.refused = Some(Refusal {
-            revision,
-            type_url: String::new(),
-            resources: Vec::new(),
-            message: String::new(),
-            at: Timestamp::from_micros(0),
-        });
-        status
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_was_said_before_a_look_is_no_reason_for_the_next() {
-        let (said, heard) = channel::channel(());
-        said.send_replace(());
-        let since = |mut heard: channel::Receiver<()>| {
-            heard.mark_unchanged();
-            heard
-        };
-        let (began, written) = (Instant::now(), since(heard.clone()));
-        Driver::look(Some(Look::after(began, written))).await;
-        assert!(began.elapsed() >= LOOK);
-        let (began, written) = (Instant::now(), since(heard));
-        said.send_replace(());
-        Driver::look(Some(Look::after(began, written))).await;
-        assert!(began.elapsed() < LOOK);
-    }
-
-    #[test]
-    fn what_a_client_has_is_not_known_from_what_it_is_sent_until_what_it_acknowledges() {
-        assert_eq!(has(&status("envoy", 1, 1, None)), Some(1));
-        assert_eq!(has(&status("envoy", 2, 1, None)), None);
-        // It was sent the old one again after it had refused a part of the new one.
-        assert_eq!(has(&refused(status("envoy", 1, 1, None), 2)), None);
-        assert_eq!(has(&status("signalbox", 2, 2, Some(1))), None);
-        assert_eq!(has(&status("signalbox", 2, 2, Some(2))), Some(2));
-        // Our own proxy takes a revision whole or not at all.
-        let proxy = status("signalbox", 1, 1, Some(1));
-        assert_eq!(has(&refused(proxy, 2)), Some(1));
-    }
-}
+mod tests;

@@ -42,6 +42,9 @@ pub struct Event {
     pub node: Option<String>,
     /// The rollout that it is about.
     pub rollout: Option<String>,
+    /// Of an event of a rollout, its number there, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seq: Option<u64>,
     /// Who committed, and what they say; or what the node says.
     pub detail: String,
 }
@@ -242,21 +245,32 @@ async fn rollout_events(
     }
     let (mut found, mut newest) = (Vec::new(), seen.cloned());
     for rollout in rollouts.iter().rev() {
-        let mut after = match seen {
+        let after = match seen {
             Some((last, seq)) if *last == rollout.id => *seq,
             _ => 0,
         };
-        loop {
-            let events = store.rollout_events(&rollout.id, after, PAGE).await?;
-            after = events.last().map_or(after, |event| event.seq);
-            found.extend(events.iter().map(|event| rollout_event(rollout, event)));
-            if events.len() < PAGE as usize {
-                break;
-            }
-        }
-        newest = Some((rollout.id.clone(), after));
+        let (events, last) = events_of(store, rollout, after).await?;
+        found.extend(events);
+        newest = Some((rollout.id.clone(), last));
     }
     Ok((found, newest))
+}
+
+/// What happened in a rollout after the event of this number, and the number of the last one.
+async fn events_of(
+    store: &dyn Store,
+    rollout: &Rollout,
+    mut after: u64,
+) -> Result<(Vec<Event>, u64), StoreError> {
+    let mut found = Vec::new();
+    loop {
+        let events = store.rollout_events(&rollout.id, after, PAGE).await?;
+        after = events.last().map_or(after, |event| event.seq);
+        found.extend(events.iter().map(|event| rollout_event(rollout, event)));
+        if events.len() < PAGE as usize {
+            return Ok((found, after));
+        }
+    }
 }
 
 fn rollout_event(rollout: &Rollout, stored: &StoredEvent) -> Event {
@@ -278,6 +292,7 @@ fn rollout_event(rollout: &Rollout, stored: &StoredEvent) -> Event {
         revision: Some(rollout.to),
         node: None,
         rollout: Some(rollout.id.clone()),
+        seq: Some(stored.seq),
         detail: format!("{state}, wave {wave} of {waves}: {}", stored.event.detail),
     }
 }
@@ -294,17 +309,19 @@ pub fn committed_event(fleet: &str, revision: &Revision) -> Event {
         revision: Some(revision.number),
         node: None,
         rollout: None,
+        seq: None,
         detail: format!("{author}: {message}")
             .trim_end_matches(": ")
             .to_owned(),
     }
 }
 
-/// The revisions that were committed after a time, oldest first; the newest [`PAGE`] at most.
+/// What the store can tell again of a fleet after a time, oldest first: the revisions that were committed, of them the newest
+/// [`PAGE`] at most, and what happened in the newest [`ROLLOUTS`] rollouts. Both have their times by the database's clock.
 ///
 /// # Errors
 /// The store cannot be read.
-pub async fn committed_since(
+pub async fn told_again_since(
     store: &dyn Store,
     fleet: &str,
     since: Timestamp,
@@ -312,9 +329,19 @@ pub async fn committed_since(
     let mut revisions = store.revisions(fleet, None, PAGE).await?;
     revisions.retain(|revision| revision.created_at > since);
     let oldest_first = revisions.iter().rev();
-    Ok(oldest_first
+    let mut found: Vec<Event> = oldest_first
         .map(|revision| committed_event(fleet, revision))
-        .collect())
+        .collect();
+    let rollouts = store.rollouts(fleet, None, ROLLOUTS).await?;
+    for rollout in rollouts.iter().rev() {
+        if rollout.ended_at.is_none_or(|ended| ended > since) {
+            let (mut events, _) = events_of(store, rollout, 0).await?;
+            events.retain(|event| event.at > since);
+            found.extend(events);
+        }
+    }
+    found.sort_by_key(|event| event.at);
+    Ok(found)
 }
 
 /// What happened to a node between two readings, in the order in which it must have happened.
@@ -326,6 +353,7 @@ fn node_events(before: Option<&NodeStatus>, now: &NodeStatus) -> Vec<Event> {
         revision,
         node: Some(now.id.clone()),
         rollout: None,
+        seq: None,
         detail: detail.to_owned(),
     };
     let was_connected = before.is_some_and(|before| before.connected);

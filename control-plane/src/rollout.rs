@@ -39,6 +39,7 @@ pub mod step;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -112,7 +113,8 @@ pub enum State {
     Settling,
     /// The nodes of the wave serve the new revision, and are watched.
     Baking,
-    /// An operator has stopped it where it is. What fails still goes back.
+    /// An operator has stopped it: no further nodes are chosen, and what fails still goes back. Or something has failed: then
+    /// those that are chosen and do not have the new revision yet do not get it either.
     Paused,
     /// All nodes are to have the old revision again.
     RollingBack,
@@ -127,12 +129,16 @@ pub enum State {
 }
 
 /// What a paused rollout goes on with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Paused {
     /// Its state before.
     pub state: State,
     /// How much of the state's time was left, in microseconds: it does not run while the rollout is paused.
     pub left_us: Option<i64>,
+    /// If something has failed: the nodes that had the new revision by then. Of those that are chosen no other one has it until
+    /// the rollout goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only: Option<BTreeSet<String>>,
 }
 
 /// What becomes of a rollout, to be written in one transaction.

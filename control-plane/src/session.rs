@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use futures_util::Stream;
 use proto::session::session_server::{Session, SessionServer};
-use proto::session::{Phase, Problem, State, Status, Target, TypeSum};
+use proto::session::{Phase, Problem, ReportTaken, State, Status, Target, TypeSum};
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Streaming};
@@ -28,6 +28,7 @@ use crate::rollout::selection::Member;
 use crate::snapshots::{Picked, Serving, Snapshots};
 use crate::store::node_status::Refusal;
 use crate::traffic::Traffic;
+use crate::traffic::numbered::Reporter;
 
 use self::targets::Targets;
 
@@ -100,12 +101,16 @@ impl SessionService {
         };
         let mut targets = Targets::new(first.assignment);
         let session = self.nodes.session(&first.fleet, &first.node_id);
-        self.take(&session, &first, &first, &mut targets);
+        let reporter = Reporter::new(&first.fleet, &first.node_id, first.reporter);
+        let mut taken = reporter.taken();
+        // That this control plane says what it takes is said before all else.
+        let mut is_taken = reporter.number > 0;
+        self.take(&session, &reporter, &first, &mut targets);
         let mut news = true;
         loop {
             tokio::select! {
                 status = statuses.message() => match status? {
-                    Some(status) => self.take(&session, &first, &status, &mut targets),
+                    Some(status) => self.take(&session, &reporter, &status, &mut targets),
                     None => return Ok(()),
                 },
                 changed = watched.changed() => {
@@ -114,8 +119,18 @@ impl SessionService {
                     }
                     news = true;
                 }
-                permit = responses.reserve(), if news => {
+                // Its sender is `reporter`'s.
+                _ = taken.changed() => is_taken = true,
+                permit = responses.reserve(), if news || is_taken => {
                     let Ok(permit) = permit else { return Ok(()) };
+                    if std::mem::take(&mut is_taken) {
+                        let sequence = *taken.borrow_and_update();
+                        permit.send(Ok(Target {
+                            report_taken: Some(ReportTaken { sequence }),
+                            ..Target::default()
+                        }));
+                        continue;
+                    }
                     news = false;
                     if let Some(target) = next_target(&mut watched, &mut targets, node) {
                         permit.send(Ok(target));
@@ -125,17 +140,16 @@ impl SessionService {
         }
     }
 
-    /// Takes in what a proxy says, who has said in its `first` status who it is.
+    /// Takes in what a proxy says, who has said in its first status who it is.
     fn take(
         &self,
         session: &SessionHandle,
-        first: &Status,
+        from: &Reporter,
         status: &Status,
         targets: &mut Targets,
     ) {
         targets.sees(status.assignment);
-        let (fleet, node) = (&first.fleet, &first.node_id);
-        self.traffic.report(fleet, node, status.traffic.as_ref());
+        self.traffic.report(from, status.traffic.as_ref());
         let refused = match status.state() {
             State::Refused => targets.revision(status.assignment),
             _ => None,
@@ -143,13 +157,13 @@ impl SessionService {
         let refused = refused.map(|revision| refusal(status, revision));
         if let Some(refused) = &refused {
             let told = Refused {
-                node: node.clone(),
+                node: from.node.clone(),
                 type_url: refused.type_url.clone(),
                 resources: refused.resources.clone(),
                 message: refused.message.clone(),
                 at: refused.at,
             };
-            self.refusals.note(fleet, refused.revision, told);
+            self.refusals.note(&from.fleet, refused.revision, told);
         }
         let revision = |number: u64| Some(number).filter(|number| *number > 0);
         session.report(Report {
@@ -214,6 +228,7 @@ fn target(picked: &Picked) -> Target {
         revision: served.revision(),
         phase: Phase::Activate.into(),
         sums: sums.collect(),
+        report_taken: None,
     }
 }
 

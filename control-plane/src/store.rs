@@ -49,7 +49,7 @@ use self::audit::{AuditQuery, AuditRow};
 pub use self::error::{Result, StoreError};
 use self::memory::Memory;
 use self::node_status::{Claims, NodeStatus};
-use self::rollout::{NewRollout, Step, StoredEvent, TrafficRow};
+use self::rollout::{NewRollout, ReportNumber, RowsOf, Step, StoredEvent, TrafficRow};
 use self::token::{NewToken, Token};
 
 /// So many nodes are read in one statement.
@@ -329,7 +329,19 @@ pub trait Store: fmt::Debug + Send + Sync {
     async fn rollout_refusals(&self, id: &str) -> Result<Vec<Refused>>;
 
     /// Adds what a replica's nodes report of requests; what is older than an hour goes.
-    async fn write_traffic(&self, replica: &str, rows: &[TrafficRow]) -> Result<()>;
+    async fn write_traffic(&self, replica: &str, rows: &[TrafficRow]) -> Result<()> {
+        let rows = |_: &[bool]| rows.to_vec();
+        self.write_reports(replica, &[], &rows).await.map(drop)
+    }
+
+    /// The same of numbered reports, each process once in the list: which of them nobody has written before, for a day. In the
+    /// same transaction go the `rows` that those make.
+    async fn write_reports(
+        &self,
+        replica: &str,
+        reports: &[ReportNumber],
+        rows: RowsOf<'_>,
+    ) -> Result<Vec<bool>>;
 
     /// What was reported of a fleet's requests since then, by all replicas, from the oldest.
     async fn traffic(&self, fleet: &str, since: Timestamp) -> Result<Vec<TrafficRow>>;

@@ -4,8 +4,13 @@
 //!
 //! A report costs memory by what is bounded, not by what it says (`merged`, `outcomes`): revisions, routes, clusters and
 //! causes have a most, counts stop at the largest number, and what is too much is added up or left out.
+//!
+//! A proxy numbers its reports and repeats one until it hears that it was taken (`numbered`). It hears so when the store has
+//! it, and the store takes each number once, so that a request is counted once whatever breaks in between. Load reports have
+//! no number: one that is lost is lost.
 
 pub mod merged;
+pub mod numbered;
 pub mod outcomes;
 pub mod series;
 pub mod sketch;
@@ -24,6 +29,7 @@ use crate::store::rollout::TrafficRow;
 use crate::store::{Store, StoreError};
 
 use self::merged::Merged;
+use self::numbered::{Numbered, Reporter};
 use self::series::Series;
 
 /// How often what was reported is written.
@@ -40,11 +46,19 @@ const REVISIONS_MAX: usize = 8;
 pub struct Traffic {
     replica: String,
     pending: Mutex<Pending>,
+    numbered: Mutex<Numbered>,
     series: Arc<Series>,
 }
 
 /// By fleet and revision.
 type Pending = BTreeMap<String, BTreeMap<u64, Merged>>;
+
+/// What is written at once.
+#[derive(Debug)]
+struct Batch {
+    pending: Pending,
+    numbered: Numbered,
+}
 
 impl Traffic {
     /// Nothing was reported yet; `replica` names this process in the store.
@@ -52,6 +66,7 @@ impl Traffic {
         Arc::new(Self {
             replica,
             pending: Mutex::default(),
+            numbered: Mutex::default(),
             series: Arc::default(),
         })
     }
@@ -61,20 +76,28 @@ impl Traffic {
         self.series.clone()
     }
 
-    /// Takes a report of a node of a fleet that exists, if the node has sent one.
-    pub fn report(&self, fleet: &str, node: &str, report: Option<&Report>) {
+    /// Takes a report of a node of a fleet that exists, if the node has sent one. One with a number counts when it is written,
+    /// if it was not before.
+    pub fn report(&self, from: &Reporter, report: Option<&Report>) {
         let Some(report) = report else { return };
         let left_out = report.revisions.len().saturating_sub(REVISIONS_MAX);
         if left_out > 0 {
             tracing::debug!(
-                fleet,
-                node,
+                fleet = from.fleet,
+                node = from.node,
                 left_out,
                 "a report tells of too many revisions"
             );
         }
-        for revision in report.revisions.iter().take(REVISIONS_MAX) {
-            self.add(fleet, revision);
+        let revisions = report.revisions.iter().take(REVISIONS_MAX);
+        if from.numbers(report) {
+            let mut merged = BTreeMap::<u64, Merged>::new();
+            for reported in revisions {
+                merged.entry(number(reported)).or_default().add(reported);
+            }
+            locked(&self.numbered).take(from, report.sequence, merged);
+        } else {
+            revisions.for_each(|revision| self.add(&from.fleet, revision));
         }
     }
 
@@ -82,11 +105,8 @@ impl Traffic {
     pub fn add(&self, fleet: &str, reported: &RevisionTraffic) {
         let mut merged = Merged::default();
         merged.add(reported);
-        // No database has such a number.
-        let is_number = i64::try_from(reported.revision).is_ok();
-        let revision = if is_number { reported.revision } else { 0 };
-        self.series.count(fleet, revision, &merged);
-        put(&mut self.pending(), fleet, revision, &merged);
+        self.series.count(fleet, number(reported), &merged);
+        put(&mut locked(&self.pending), fleet, number(reported), &merged);
     }
 
     /// Writes what was reported until it is cancelled. What could not be written is kept, merged with what comes, and
@@ -108,31 +128,48 @@ impl Traffic {
         self.write(&*store).await;
     }
 
-    /// Writes what is pending. If the store fails after it has committed, the same comes twice: what rollouts judge by is
-    /// ratios, which stay as they are.
+    /// Writes what is pending, and says of numbered reports that they are taken. If the store fails after it has committed, what
+    /// has no number comes twice: what rollouts judge by is ratios, which stay as they are.
     pub async fn write(&self, store: &dyn Store) {
-        let taken = self.take();
-        if taken.is_empty() {
+        let batch = self.begin();
+        if batch.is_empty() {
             return;
         }
-        let rows = rows(&taken);
-        if let Err(error) = store.write_traffic(&self.replica, &rows).await {
-            tracing::warn!(%error, rows = rows.len(), "traffic was not written; it will be tried again");
-            self.put_back(&taken);
+        let (numbers, rows) = (batch.numbered.numbers(), |new: &[bool]| batch.rows(new));
+        match store.write_reports(&self.replica, &numbers, &rows).await {
+            Ok(new) => self.is_written(batch, &new),
+            Err(error) => {
+                tracing::warn!(%error, "traffic was not written; it will be tried again");
+                self.put_back(batch);
+            }
         }
     }
 
-    fn take(&self) -> Pending {
-        std::mem::take(&mut *self.pending())
+    /// Takes what is to be written now.
+    fn begin(&self) -> Batch {
+        Batch {
+            pending: std::mem::take(&mut *locked(&self.pending)),
+            numbered: std::mem::take(&mut *locked(&self.numbered)),
+        }
     }
 
-    fn put_back(&self, taken: &Pending) {
-        let mut pending = self.pending();
-        for (fleet, revisions) in taken {
+    /// It is written; `new` says which numbered reports were not before.
+    fn is_written(&self, batch: Batch, new: &[bool]) {
+        for (fleet, revision, merged) in batch.numbered.those(new) {
+            self.series.count(fleet, revision, merged);
+        }
+        batch.numbered.are_taken();
+    }
+
+    /// It is not written, as far as one knows.
+    fn put_back(&self, batch: Batch) {
+        let mut pending = locked(&self.pending);
+        for (fleet, revisions) in &batch.pending {
             for (revision, merged) in revisions {
                 put(&mut pending, fleet, *revision, merged);
             }
         }
+        locked(&self.numbered).put_back(batch.numbered);
     }
 
     async fn refresh_series(&self, store: &dyn Store) -> Result<(), StoreError> {
@@ -146,10 +183,16 @@ impl Traffic {
         self.series.replace(&fleets);
         Ok(())
     }
+}
 
-    fn pending(&self) -> MutexGuard<'_, Pending> {
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The revision that is reported of; 0 if no database has such a number.
+fn number(reported: &RevisionTraffic) -> u64 {
+    let is_number = i64::try_from(reported.revision).is_ok();
+    if is_number { reported.revision } else { 0 }
 }
 
 fn put(pending: &mut Pending, fleet: &str, revision: u64, more: &Merged) {
@@ -166,17 +209,28 @@ fn put(pending: &mut Pending, fleet: &str, revision: u64, more: &Merged) {
     }
 }
 
-fn rows(pending: &Pending) -> Vec<TrafficRow> {
-    let revisions = pending
-        .iter()
-        .flat_map(|(fleet, revisions)| revisions.iter().map(move |revision| (fleet, revision)));
-    let row = |(fleet, (revision, merged)): (&String, (&u64, &Merged))| TrafficRow {
-        fleet: fleet.clone(),
-        revision: *revision,
-        at: Timestamp::default(),
-        body: merged.encode(*revision, ROW_NAMES),
-    };
-    revisions.map(row).collect()
+impl Batch {
+    fn is_empty(&self) -> bool {
+        self.pending.is_empty() && self.numbered.is_empty()
+    }
+
+    /// With those of the numbered reports that are new.
+    fn rows(&self, new: &[bool]) -> Vec<TrafficRow> {
+        let mut sum = self.pending.clone();
+        for (fleet, revision, merged) in self.numbered.those(new) {
+            put(&mut sum, fleet, revision, merged);
+        }
+        let revisions = sum
+            .iter()
+            .flat_map(|(fleet, revisions)| revisions.iter().map(move |revision| (fleet, revision)));
+        let row = |(fleet, (revision, merged)): (&String, (&u64, &Merged))| TrafficRow {
+            fleet: fleet.clone(),
+            revision: *revision,
+            at: Timestamp::default(),
+            body: merged.encode(*revision, ROW_NAMES),
+        };
+        revisions.map(row).collect()
+    }
 }
 
 #[cfg(test)]

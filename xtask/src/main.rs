@@ -11,6 +11,7 @@ mod bench;
 mod demo;
 mod descriptors;
 mod generate;
+mod soak;
 mod test;
 
 use std::process::ExitCode;
@@ -26,6 +27,8 @@ enum Xtask {
     Demo(demo::Arguments),
     /// What CI runs: fmt check, build, clippy, all tests, the demo. Installs the tools that tests need.
     Test(test::Arguments),
+    /// Look for longer than `test` does: the property tests and the fuzzer, again and again with other seeds.
+    Soak(soak::Arguments),
     /// Measure the proxy side by side with its peers.
     Bench(bench::Arguments),
     /// Format the code.
@@ -53,6 +56,7 @@ fn run(xtask: &Xtask) -> Result<()> {
     match xtask {
         Xtask::Demo(arguments) => demo::demo(arguments),
         Xtask::Test(arguments) => test::test(arguments),
+        Xtask::Soak(arguments) => soak::soak(arguments),
         Xtask::Bench(arguments) => bench::bench(arguments),
         Xtask::Fmt => run::run(workspace::cargo().args(["fmt", "--all"])),
         Xtask::Lint => run::run(&mut workspace::clippy()),

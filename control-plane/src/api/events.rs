@@ -17,7 +17,7 @@ use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
 use utoipa::IntoParams;
 
 use crate::access::Fleets;
-use crate::events::{Event, Feed, Kind as EventKind, committed_since};
+use crate::events::{Event, Feed, Kind as EventKind, told_again_since};
 use crate::model::text;
 use crate::model::timestamp::Timestamp;
 
@@ -29,7 +29,7 @@ use super::query::header_text;
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// How often something is sent that says nothing, so that all on the way know that the stream lives.
 const HEARTBEAT: Duration = Duration::from_secs(10);
-/// Commits of several fleets may be seen in another order than that of their times; so far back they are told again.
+/// What is written at one moment may be seen in another order than that of its times; so far back it is told again.
 const OVERLAP_MICROS: i64 = 2_000_000;
 
 /// Which events are asked for.
@@ -43,8 +43,9 @@ pub(super) struct EventsOf {
 
 /// Listen to what happens
 ///
-/// A stream that does not end. The `event` field is the kind, `data` the event. With `Last-Event-ID` the revisions that
-/// were committed meanwhile come first; those of the last seconds before it may come twice. A listener that is too slow
+/// A stream that does not end. The `event` field is the kind, `data` the event. Events of revisions and of rollouts have
+/// an id. With `Last-Event-ID` those that happened meanwhile come first, in one order; those of the last seconds before it may come
+/// twice, known by their `revision`, or by `rollout` and `seq`. What nodes did meanwhile is not told again. A listener that is too slow
 /// gets an event `lost` with the number of events that it has missed. The stream ends when the token does that it was asked
 /// for with.
 #[utoipa::path(get, path = "/v1/events", operation_id = "stream_events", tag = "events",
@@ -65,10 +66,7 @@ pub(super) async fn get(
     // First listen, then look back: what happens in between comes twice rather than never.
     let live = BroadcastStream::new(feed.subscribe().await?);
     let missed = missed(&state, &fleets, last_id(&headers)?).await?;
-    let told: HashMap<_, _> = missed
-        .iter()
-        .map(|event| (event.fleet.clone(), event.revision))
-        .collect();
+    let told: HashMap<_, _> = missed.iter().filter_map(place).collect();
     let live = live.filter_map(move |event| {
         let is_wanted = |fleet: &str| {
             wanted.fleet.as_deref().is_none_or(|wanted| wanted == fleet) && visible.contain(fleet)
@@ -120,39 +118,48 @@ async fn missed(
     let mut missed = Vec::new();
     if let Some(since) = since {
         for fleet in fleets {
-            missed.extend(committed_since(&*state.store, fleet, since).await?);
+            missed.extend(told_again_since(&*state.store, fleet, since).await?);
         }
     }
     missed.sort_by_key(|event| event.at);
     Ok(missed)
 }
 
+/// The row of events that one of them stands in, a fleet's revisions or a rollout, and its number there; `None` of what cannot be
+/// told again.
+fn place(event: &Event) -> Option<((String, Option<String>), u64)> {
+    let (rollout, number) = match (&event.rollout, event.kind) {
+        (Some(rollout), _) => (Some(rollout.clone()), event.seq),
+        (None, EventKind::RevisionCommitted) => (None, event.revision),
+        (None, _) => return None,
+    };
+    Some(((event.fleet.clone(), rollout), number?))
+}
+
 /// An event as it is sent; `None` if it is not wanted, or was told when looking back.
 fn live_event(
     event: std::result::Result<Arc<Event>, BroadcastStreamRecvError>,
     is_wanted: impl Fn(&str) -> bool,
-    told: &HashMap<String, Option<u64>>,
+    told: &HashMap<(String, Option<String>), u64>,
 ) -> Option<sse::Event> {
     match event {
         Err(BroadcastStreamRecvError::Lagged(count)) => {
             Some(sse::Event::default().event("lost").data(count.to_string()))
         }
         Ok(event) => {
-            let was_told = event.kind == EventKind::RevisionCommitted
-                && told
-                    .get(&event.fleet)
-                    .is_some_and(|last| event.revision <= *last);
+            let was_told = place(&event)
+                .is_some_and(|(row, number)| told.get(&row).is_some_and(|last| number <= *last));
             (is_wanted(&event.fleet) && !was_told).then(|| write(&event))
         }
     }
 }
 
-/// Only revisions have ids: they alone can be told again.
+/// What can be told again has an id: its time. The times of nodes are those of another clock, and would be no place to go on from.
 fn write(event: &Event) -> sse::Event {
     let data = serde_json::to_string(event).expect("an event is text and numbers");
     let written = sse::Event::default().event(event.kind.as_str()).data(data);
-    match event.kind {
-        EventKind::RevisionCommitted => written.id(event.at.as_micros().to_string()),
-        _ => written,
+    match place(event) {
+        Some(_) => written.id(event.at.as_micros().to_string()),
+        None => written,
     }
 }

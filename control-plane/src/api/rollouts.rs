@@ -248,7 +248,7 @@ async fn order(
         let step = Step {
             next: &change.next,
             events: &change.events,
-            by: Some((asked.by(), verb.as_str())),
+            by: Some((asked.by(), verb.action())),
         };
         match state.store.step_rollout(step).await {
             Ok(stored) => {

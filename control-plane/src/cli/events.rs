@@ -65,8 +65,8 @@ enum Ended {
 #[derive(Debug, Default)]
 struct Told {
     last_id: Option<String>,
-    /// The newest revision of each fleet.
-    revisions: HashMap<String, u64>,
+    /// The highest number of each fleet's revisions, and of the events of each rollout.
+    numbers: HashMap<(String, String), u64>,
 }
 
 /// An event as it stands in a stream.
@@ -153,22 +153,27 @@ impl Events {
 }
 
 impl Told {
-    /// Takes an event in; whether it was not told before. Revisions may come twice, and each has a higher number than the
-    /// one before it.
+    /// Takes an event in; whether it was not told before. Revisions and what happens in a rollout may come twice, and each has a
+    /// higher number than the one before it.
     fn is_new(&mut self, received: &Received) -> bool {
         if let Some(id) = &received.id {
             self.last_id = Some(id.clone());
         }
-        let revision = received.event.get("revision").and_then(Value::as_u64);
-        let (Some(revision), COMMITTED) = (revision, received.kind.as_str()) else {
+        let number = |field| received.event.get(field).and_then(Value::as_u64);
+        let (row, number) = match (number("seq"), received.kind.as_str()) {
+            (Some(seq), _) => (text(&received.event, "rollout"), Some(seq)),
+            (None, COMMITTED) => (String::new(), number("revision")),
+            (None, _) => return true,
+        };
+        let Some(number) = number else {
             return true;
         };
         let last = self
-            .revisions
-            .entry(text(&received.event, "fleet"))
+            .numbers
+            .entry((text(&received.event, "fleet"), row))
             .or_default();
-        let is_new = revision > *last;
-        *last = revision.max(*last);
+        let is_new = number > *last;
+        *last = number.max(*last);
         is_new
     }
 }
@@ -278,6 +283,13 @@ mod tests {
             COMMITTED,
             r#"{"fleet": "a", "revision": 4}"#
         ));
+        let of_rollout = |rollout: &str, seq: u64| {
+            format!(r#"{{"fleet": "a", "revision": 4, "rollout": "{rollout}", "seq": {seq}}}"#)
+        };
+        assert!(is_new("id: 9\n", "rollout-started", &of_rollout("r", 1)));
+        assert!(is_new("id: 9\n", "rollout-moved", &of_rollout("r", 2)));
+        assert!(!is_new("id: 9\n", "rollout-started", &of_rollout("r", 1)));
+        assert!(is_new("id: 9\n", "rollout-started", &of_rollout("s", 1)));
         assert_eq!(told.last_id.as_deref(), Some("9"));
         let lost = event("event: lost\ndata: 12\n").unwrap();
         assert_eq!(

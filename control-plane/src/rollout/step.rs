@@ -203,6 +203,7 @@ impl Course<'_> {
             self.note(verdicts);
             if !self.change.events.is_empty() {
                 self.change.next.outcome = Some(why);
+                self.stop();
             }
             return;
         }
@@ -222,7 +223,21 @@ impl Course<'_> {
         let data = based_on(&verdicts);
         failing.verdicts = verdicts;
         self.change.next = failing;
+        self.stop();
         self.tell(EventKind::Moved, why, Some(data));
+    }
+
+    /// A pause because of what has failed stops those too that are chosen and have not moved yet. Who refuses the new revision was
+    /// sent it, and is sent the old one again.
+    fn stop(&mut self) {
+        let next = &mut self.change.next;
+        if let Some(paused) = &mut next.paused {
+            let nodes = self.observed.nodes.iter();
+            let have = nodes.filter(|node| node.has == Some(next.to));
+            paused
+                .only
+                .get_or_insert_with(|| have.map(|node| node.id.clone()).collect());
+        }
     }
 
     /// A node is back when it has the old revision. Before its first revision a fleet has none that could be had.

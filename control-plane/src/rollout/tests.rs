@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
-use proptest::test_runner::{Config, RngAlgorithm, TestRunner};
+use proptest::test_runner::{Config, RngAlgorithm, TestRunner, contextualize_config};
 
 use self::world::World;
 
@@ -35,13 +35,13 @@ const REACHED: [&str; 14] = [
 
 #[test]
 fn whatever_happens_a_rollout_keeps_its_laws_and_ends() {
-    let mut config = Config::default();
-    if std::env::var_os("PROPTEST_CASES").is_none() {
-        config.cases = CASES;
-    }
-    config.failure_persistence = None;
-    // Most of the time went into the default generator, which an unoptimized build makes slow.
-    config.rng_algorithm = RngAlgorithm::XorShift;
+    let config = contextualize_config(Config {
+        cases: CASES,
+        failure_persistence: None,
+        // Most of the time went into the default generator, which an unoptimized build makes slow.
+        rng_algorithm: RngAlgorithm::XorShift,
+        ..Config::default()
+    });
     let reached = RefCell::new(BTreeSet::new());
     let histories = (
         world::strategy(),

@@ -58,7 +58,7 @@ pub enum VerbError {
 }
 
 impl Verb {
-    /// The verb as it stands in the API and the audit log.
+    /// The verb as it stands in the API.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Pause => "pause",
@@ -66,6 +66,17 @@ impl Verb {
             Self::Promote => "promote",
             Self::Approve => "approve",
             Self::Abort => "abort",
+        }
+    }
+
+    /// What it is called in the audit trail, where every action names what it is done to.
+    pub const fn action(self) -> &'static str {
+        match self {
+            Self::Pause => "pause-rollout",
+            Self::Resume => "resume-rollout",
+            Self::Promote => "promote-rollout",
+            Self::Approve => "approve-rollout",
+            Self::Abort => "abort-rollout",
         }
     }
 
@@ -118,7 +129,8 @@ fn pause(rollout: &Rollout, now: Timestamp) -> Option<Rollout> {
 }
 
 fn resume(rollout: &Rollout, now: Timestamp) -> Option<Rollout> {
-    let paused = rollout.paused.filter(|_| rollout.state == State::Paused)?;
+    let paused = rollout.paused.as_ref();
+    let paused = paused.filter(|_| rollout.state == State::Paused)?;
     let deadline = paused
         .left_us
         .map(|left| Timestamp::from_micros(now.as_micros().saturating_add(left)));
@@ -197,6 +209,7 @@ impl Rollout {
             paused: Some(Paused {
                 state: self.state,
                 left_us,
+                only: None,
             }),
             deadline: None,
             ..self.clone()
@@ -233,6 +246,7 @@ mod tests {
             rollout.paused = Some(Paused {
                 state: State::Baking,
                 left_us: Some(7),
+                only: None,
             });
         }
         rollout

@@ -13,6 +13,12 @@ pub fn want(stable: u64, rollout: Option<&Rollout>, node: Member<'_>) -> u64 {
 }
 
 impl Rollout {
+    /// Whether a pause leaves a node that is chosen the new revision.
+    fn leaves(&self, node: Member<'_>) -> bool {
+        let only = self.paused.as_ref().and_then(|paused| paused.only.as_ref());
+        only.is_none_or(|only| only.contains(node.id))
+    }
+
     /// Whether a node is to have the new revision.
     pub fn chooses(&self, node: Member<'_>) -> bool {
         let takes = match self.state {
@@ -24,6 +30,6 @@ impl Rollout {
             | State::Baking
             | State::Paused => true,
         };
-        takes && self.selection.contains(&self.salt, node)
+        takes && self.selection.contains(&self.salt, node) && self.leaves(node)
     }
 }

@@ -20,7 +20,7 @@ pub struct AuditRow {
     pub at: Timestamp,
     /// Who wrote.
     pub actor: String,
-    /// What was done: `commit`, `put-endpoints`, `create-token`, …
+    /// What was done: `commit`, `put-endpoints`, `create-token`, `pause-rollout`, …
     pub action: String,
     /// In which fleet, if in one.
     pub fleet: Option<String>,

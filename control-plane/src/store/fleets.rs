@@ -27,6 +27,7 @@ const CONNECTED: &str = "SELECT node.id FROM node JOIN replica ON replica.id = n
      WHERE node.fleet = $1 AND node.connected = 1 AND replica.seen_at >= $2 ORDER BY node.id LIMIT 1";
 const FORGET_NODES: &str = "DELETE FROM node WHERE fleet = $1";
 const FORGET_TRAFFIC: &str = "DELETE FROM traffic WHERE fleet = $1";
+const FORGET_REPORTS: &str = "DELETE FROM traffic_report WHERE fleet = $1";
 /// It was empty: whoever creates it again begins with that, whatever it served before.
 const DELETE: &str = "UPDATE fleet SET deleted_at = $2, change_seq = change_seq + 1, settings = NULL, \
      stable = head, assignment = assignment + 1, held = NULL WHERE name = $1";
@@ -129,7 +130,7 @@ impl SqlStore {
         let now = self.now(&mut tx).await?;
         self.check_empty(&mut tx, name).await?;
         let canceled = cancel_active(&mut tx, name, by.actor, now).await?;
-        for forget in [FORGET_NODES, FORGET_TRAFFIC] {
+        for forget in [FORGET_NODES, FORGET_TRAFFIC, FORGET_REPORTS] {
             sqlx::query(forget).bind(name).execute(&mut *tx).await?;
         }
         let delete = sqlx::query(DELETE).bind(name).bind(now.as_micros());

@@ -59,3 +59,17 @@ pub struct TrafficRow {
     /// A `signalbox.v1.RevisionTraffic`, encoded.
     pub body: Vec<u8>,
 }
+
+/// Which report of which process this is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ReportNumber {
+    /// The fleet.
+    pub fleet: String,
+    /// The number that the process gave itself, at random.
+    pub reporter: u64,
+    /// Its reports so far; each one was said to be counted before the next came.
+    pub sequence: u64,
+}
+
+/// Makes the rows of those reports that are new, as they stand in the list.
+pub type RowsOf<'a> = &'a (dyn Fn(&[bool]) -> Vec<TrafficRow> + Send + Sync);

@@ -20,7 +20,7 @@ use super::error::{OpenError, Result, StoreError};
 use super::lock::FileLock;
 use super::memory::Memory;
 use super::node_status::{Claims, NodeStatus};
-use super::rollout::{NewRollout, Step, StoredEvent, TrafficRow};
+use super::rollout::{NewRollout, ReportNumber, RowsOf, Step, StoredEvent, TrafficRow};
 use super::token::{NewToken, Token};
 use super::{By, Commit, Expected, Fleet, FleetSettings, Revision, Store, listen};
 use crate::model::timestamp::Timestamp;
@@ -346,8 +346,13 @@ impl Store for SqlStore {
         self.read_refusals(id).await
     }
 
-    async fn write_traffic(&self, replica: &str, rows: &[TrafficRow]) -> Result<()> {
-        self.add_traffic(replica, rows).await
+    async fn write_reports(
+        &self,
+        replica: &str,
+        reports: &[ReportNumber],
+        rows: RowsOf<'_>,
+    ) -> Result<Vec<bool>> {
+        self.add_reports(replica, reports, rows).await
     }
 
     async fn traffic(&self, fleet: &str, since: Timestamp) -> Result<Vec<TrafficRow>> {

@@ -47,7 +47,12 @@ fn report(revisions: Vec<RevisionTraffic>) -> Report {
     Report {
         window_us: 5_000_000,
         revisions,
+        sequence: 0,
     }
+}
+
+fn from(node: &str) -> Reporter {
+    Reporter::new("f", node, 0)
 }
 
 fn one(revision: u64, requests: u64, errors: u64, ms: u64) -> Report {
@@ -79,9 +84,9 @@ fn a_rollout_sees_both_revisions_since_a_time() {
     let traffic = Traffic::new("a".into());
     let mut rows = Vec::new();
     for (micros, requests) in [(10, 1_000), (20, 100), (30, 10)] {
-        traffic.report("f", "n", Some(&one(1, requests, 0, 10)));
-        traffic.report("f", "m", Some(&one(2, requests, requests / 10, 80)));
-        traffic.report("f", "m", Some(&one(3, requests, requests, 1)));
+        traffic.report(&from("n"), Some(&one(1, requests, 0, 10)));
+        traffic.report(&from("m"), Some(&one(2, requests, requests / 10, 80)));
+        traffic.report(&from("m"), Some(&one(3, requests, requests, 1)));
         rows.extend(at(rows_of(&traffic), micros));
     }
     let (new, old) = observed(&rows, 1, 2, Timestamp::from_micros(20));
@@ -99,7 +104,7 @@ fn load_reports_alone_tell_no_latency() {
     let traffic = Traffic::new("a".into());
     let mut without = one(2, 10, 1, 5);
     without.revisions[0].total.as_mut().unwrap().latencies = None;
-    traffic.report("f", "n", Some(&without));
+    traffic.report(&from("n"), Some(&without));
     let (new, _) = observed(&rows_of(&traffic), 1, 2, Timestamp::default());
     assert_eq!((new.requests, new.errors, new.p99_ms), (10, 1, None));
 }
@@ -122,10 +127,10 @@ fn a_row_that_cannot_be_read_is_no_row() {
 #[test]
 fn what_could_not_be_written_is_merged_with_what_comes() {
     let traffic = Traffic::new("a".into());
-    traffic.report("f", "n", Some(&one(1, 5, 1, 10)));
-    let taken = traffic.take();
-    traffic.report("f", "n", Some(&one(1, 7, 0, 10)));
-    traffic.put_back(&taken);
+    traffic.report(&from("n"), Some(&one(1, 5, 1, 10)));
+    let batch = traffic.begin();
+    traffic.report(&from("n"), Some(&one(1, 7, 0, 10)));
+    traffic.put_back(batch);
     let merged = &sum::by_revision(&rows_of(&traffic))[&1];
     assert_eq!((merged.total.requests, merged.total.errors()), (12, 1));
     assert_eq!(merged.total.latencies.count(), 12);
@@ -143,7 +148,7 @@ fn a_row_names_those_with_the_most_requests() {
         clusters: vec![cluster("x".repeat(10_000), outcomes(3, 0, 1))],
         ..RevisionTraffic::default()
     };
-    traffic.report("f", "n", Some(&report(vec![revision])));
+    traffic.report(&from("n"), Some(&report(vec![revision])));
     let rows = rows_of(&traffic);
     assert!(rows[0].body.len() < 20_000, "{}", rows[0].body.len());
     let merged = &sum::by_revision(&rows)[&1];
@@ -163,7 +168,7 @@ fn a_row_names_those_with_the_most_requests() {
 #[test]
 fn metrics_tell_of_counts_at_once_and_of_the_fleet_when_it_was_read() {
     let traffic = Traffic::new("a".into());
-    traffic.report("f", "n", Some(&one(7, 100, 3, 10)));
+    traffic.report(&from("n"), Some(&one(7, 100, 3, 10)));
     let mut metrics = crate::metrics::Metrics::default();
     metrics.show(traffic.series());
     let text = metrics.render().unwrap();
@@ -196,7 +201,7 @@ fn metrics_tell_of_counts_at_once_and_of_the_fleet_when_it_was_read() {
 fn series_are_of_the_last_revisions() {
     let traffic = Traffic::new("a".into());
     for revision in 1..=100 {
-        traffic.report("f", "n", Some(&one(revision, 1, 0, 1)));
+        traffic.report(&from("n"), Some(&one(revision, 1, 0, 1)));
     }
     let mut metrics = crate::metrics::Metrics::default();
     metrics.show(traffic.series());
@@ -209,7 +214,7 @@ fn series_are_of_the_last_revisions() {
 }
 
 fn rows_of(traffic: &Traffic) -> Vec<TrafficRow> {
-    rows(&traffic.take())
+    traffic.begin().rows(&[])
 }
 
 /// Any outcomes, most of them nonsense.
@@ -280,16 +285,17 @@ proptest! {
     fn whatever_is_reported_costs_bounded_memory(reports in vec(vec(any_revision(), 0..12), 0..6)) {
         let traffic = Traffic::new("a".into());
         for revisions in reports {
-            traffic.report("f", "n", Some(&report(revisions)));
+            traffic.report(&from("n"), Some(&report(revisions)));
         }
-        let pending = traffic.take();
+        let batch = traffic.begin();
+        let pending = &batch.pending;
         for merged in pending.values().flat_map(BTreeMap::values) {
             prop_assert!(merged.clusters.named.keys().all(|name| name.len() <= 512));
             let parts = merged.routes.named.values().chain(merged.clusters.named.values());
             prop_assert!(parts.chain([&merged.total]).all(is_bounded));
         }
         prop_assert!(pending.values().all(|revisions| revisions.len() <= REVISIONS_MAX));
-        let rows = rows(&pending);
+        let rows = batch.rows(&[]);
         prop_assert_eq!(sum::by_revision(&rows).len(), rows.len());
         for row in &rows {
             let (new, _) = observed(&rows, 0, row.revision, row.at);
@@ -304,13 +310,186 @@ proptest! {
         let mut rows = Vec::new();
         for (replica, revision, requests, ms) in reports {
             let report = one(revision, requests, requests / 3, ms);
-            whole.report("f", "n", Some(&report));
-            replicas[replica].report("f", "n", Some(&report));
+            whole.report(&from("n"), Some(&report));
+            replicas[replica].report(&from("n"), Some(&report));
             if ms % 7 == 0 {
                 rows.extend(rows_of(&replicas[replica]));
             }
         }
         rows.extend(replicas.iter().flat_map(|replica| rows_of(replica)));
         prop_assert_eq!(sum::by_revision(&rows), sum::by_revision(&rows_of(&whole)));
+    }
+}
+
+/// What may happen to reports on the way.
+#[derive(Clone, Debug)]
+enum Step {
+    /// A node has served requests.
+    Serve(usize, u64),
+    /// A node sends what it has to say; it may be lost.
+    Send(usize, bool),
+    /// A node has a session with the other replica, or a new one with the same.
+    Connect(usize, usize),
+    /// A node hears what was taken, if it is told on the session that it has.
+    Hear(usize),
+    /// A replica begins to write.
+    Begin(usize),
+    /// What it was writing is written or not, and it comes to know so or not.
+    End(usize, bool, bool),
+    /// A replica ends and another one takes its place.
+    Kill(usize),
+}
+
+/// A proxy: what the ledger does, with one number.
+struct Sender {
+    reporter: Reporter,
+    replica: usize,
+    taken: tokio::sync::watch::Receiver<u64>,
+    served: u64,
+    waiting: u64,
+    sequence: u64,
+    sent: Option<u64>,
+}
+
+impl Sender {
+    fn new(number: u64) -> Self {
+        let reporter = Reporter::new("f", "n", number);
+        Self {
+            taken: reporter.taken(),
+            reporter,
+            replica: 0,
+            served: 0,
+            waiting: 0,
+            sequence: 0,
+            sent: None,
+        }
+    }
+
+    fn connect(&mut self, replica: usize) {
+        self.reporter = Reporter::new("f", "n", self.reporter.number);
+        self.taken = self.reporter.taken();
+        self.replica = replica;
+    }
+
+    fn hear(&mut self) {
+        let taken = *self.taken.borrow_and_update();
+        self.sent.take_if(|_| taken >= self.sequence);
+    }
+
+    fn next(&mut self) -> Option<Report> {
+        if self.sent.is_none() {
+            let waiting = std::mem::take(&mut self.waiting);
+            self.sent = Some(waiting).filter(|requests| *requests > 0);
+            self.sequence += u64::from(self.sent.is_some());
+        }
+        let requests = self.sent?;
+        Some(Report {
+            sequence: self.sequence,
+            ..one(1, requests, 0, 1)
+        })
+    }
+}
+
+/// The store: a transaction that notes numbers and adds rows.
+#[derive(Default)]
+struct Noted {
+    numbers: BTreeMap<u64, u64>,
+    rows: Vec<TrafficRow>,
+}
+
+impl Noted {
+    fn write(&mut self, batch: &Batch) -> Vec<bool> {
+        let mut note = |number: &crate::store::rollout::ReportNumber| {
+            let known = self.numbers.entry(number.reporter).or_default();
+            let is_new = *known < number.sequence;
+            *known = number.sequence.max(*known);
+            is_new
+        };
+        let new: Vec<bool> = batch.numbered.numbers().iter().map(&mut note).collect();
+        self.rows.extend(batch.rows(&new));
+        new
+    }
+
+    fn requests(&self) -> u64 {
+        let revisions = sum::by_revision(&self.rows);
+        revisions.get(&1).map_or(0, |merged| merged.total.requests)
+    }
+}
+
+fn any_step() -> impl Strategy<Value = Step> {
+    let (node, replica) = (0..3_usize, 0..2_usize);
+    prop_oneof![
+        3 => (node.clone(), 1..50_u64).prop_map(|(node, requests)| Step::Serve(node, requests)),
+        3 => (node.clone(), any::<bool>()).prop_map(|(node, arrives)| Step::Send(node, arrives)),
+        1 => (node.clone(), replica.clone()).prop_map(|(node, replica)| Step::Connect(node, replica)),
+        2 => node.prop_map(Step::Hear),
+        2 => replica.clone().prop_map(Step::Begin),
+        2 => (replica.clone(), any::<bool>(), any::<bool>()).prop_map(|(replica, done, known)| Step::End(replica, done, known)),
+        1 => replica.prop_map(Step::Kill),
+    ]
+}
+
+proptest! {
+    /// Reports and answers are lost, come twice and to another replica; transactions fail, also after they were committed;
+    /// replicas end.
+    #[test]
+    fn every_request_of_a_numbered_report_counts_once(steps in vec(any_step(), 0..120)) {
+        let mut replicas = [0, 1].map(|_| (Traffic::new("r".into()), None));
+        let mut nodes: Vec<Sender> = (1..=3).map(Sender::new).collect();
+        let mut store = Noted::default();
+        for step in steps {
+            match step {
+                Step::Serve(node, requests) => {
+                    nodes[node].served += requests;
+                    nodes[node].waiting += requests;
+                }
+                Step::Send(node, arrives) => {
+                    let node = &mut nodes[node];
+                    if let Some(report) = node.next().filter(|_| arrives) {
+                        replicas[node.replica].0.report(&node.reporter, Some(&report));
+                    }
+                }
+                Step::Connect(node, replica) => nodes[node].connect(replica),
+                Step::Hear(node) => nodes[node].hear(),
+                Step::Begin(replica) => {
+                    let (traffic, writing) = &mut replicas[replica];
+                    writing.get_or_insert_with(|| traffic.begin());
+                }
+                Step::End(replica, done, known) => {
+                    let (traffic, writing) = &mut replicas[replica];
+                    if let Some(batch) = writing.take() {
+                        let new = if done { store.write(&batch) } else { Vec::new() };
+                        if done && known {
+                            traffic.is_written(batch, &new);
+                        } else {
+                            traffic.put_back(batch);
+                        }
+                    }
+                }
+                Step::Kill(replica) => {
+                    replicas[replica] = (Traffic::new("r".into()), None);
+                    for node in nodes.iter_mut().filter(|node| node.replica == replica) {
+                        node.connect(1 - replica);
+                    }
+                }
+            }
+            prop_assert!(store.requests() <= nodes.iter().map(|node| node.served).sum());
+        }
+        // In the end all goes well.
+        for _ in 0..3 {
+            for node in &mut nodes {
+                node.hear();
+                if let Some(report) = node.next() {
+                    replicas[node.replica].0.report(&node.reporter, Some(&report));
+                }
+            }
+            for (traffic, writing) in &mut replicas {
+                let batch = writing.take().unwrap_or_else(|| traffic.begin());
+                let new = store.write(&batch);
+                traffic.is_written(batch, &new);
+            }
+        }
+        prop_assert_eq!(store.requests(), nodes.iter().map(|node| node.served).sum::<u64>());
+        prop_assert!(replicas.iter().all(|(traffic, _)| traffic.begin().is_empty()));
     }
 }

@@ -72,6 +72,7 @@ async fn roll_out(store: &SqlStore) {
             paused: Some(Paused {
                 state: State::Settling,
                 left_us: None,
+                only: Some(["n".to_owned()].into()),
             }),
             wave_at: Some(Timestamp::from_micros(1)),
             deadline: Some(Timestamp::from_micros(2)),

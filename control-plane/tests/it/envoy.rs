@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use control_plane::app::App;
-use control_plane::settings::{LogFormat, Settings};
 use e2e::client::{Answer, Request, send};
 use e2e::envoy::Envoy;
 use e2e::upstream::Upstream;
 use e2e::{ports, wait};
 use serde_json::{Value, json};
+
+use crate::settings::settings;
 
 /// Every field of every kind, some more than once.
 fn vocabulary(listener: u16, upstream: u16) -> Value {
@@ -67,23 +68,7 @@ struct Rig {
 impl Rig {
     async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let settings = Settings {
-            new_streams_per_second: std::num::NonZeroU32::MAX,
-            load_report_seconds: std::num::NonZeroU32::MIN,
-            max_config_bytes: 64 * 1024 * 1024,
-            data_dir: folder.path().to_owned(),
-            admin: ([127, 0, 0, 1], 0).into(),
-            xds: ([127, 0, 0, 1], 0).into(),
-            database: None,
-            require_token: false,
-            bootstrap_token: None,
-            tls_cert: None,
-            tls_key: None,
-            xds_client_ca: None,
-            xds_cert_any_fleet: false,
-            plaintext: false,
-            log_format: LogFormat::Text,
-        };
+        let settings = settings(folder.path());
         let app = App::start(&settings).await.unwrap();
         let upstream = Upstream::start("up").await.unwrap();
         let web = ([127, 0, 0, 1], ports::free_port().unwrap()).into();

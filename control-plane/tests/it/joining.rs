@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use control_plane::app::App;
-use control_plane::settings::{LogFormat, Settings};
+use control_plane::settings::Settings;
 use e2e::certificates::Pair;
 use e2e::client::{Answer, Request, send};
 use envoy_types::pb::envoy::config::core::v3 as core;
@@ -116,21 +116,9 @@ impl Rig {
 
 fn settings(folder: &Path) -> Settings {
     Settings {
-        data_dir: folder.to_owned(),
-        admin: ([127, 0, 0, 1], 0).into(),
-        xds: ([127, 0, 0, 1], 0).into(),
-        new_streams_per_second: std::num::NonZeroU32::MAX,
-        load_report_seconds: std::num::NonZeroU32::MIN,
-        max_config_bytes: 64 * 1024 * 1024,
-        database: None,
         require_token: true,
         bootstrap_token: Some(ROOT.to_owned()),
-        tls_cert: None,
-        tls_key: None,
-        xds_client_ca: None,
-        xds_cert_any_fleet: false,
-        plaintext: false,
-        log_format: LogFormat::Text,
+        ..crate::settings::settings(folder)
     }
 }
 

@@ -14,4 +14,5 @@ mod replicas;
 mod routing;
 mod schema;
 mod serving;
+mod settings;
 mod store;

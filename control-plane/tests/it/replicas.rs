@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use control_plane::app::App;
 use control_plane::lookout::Lookout;
 use control_plane::nodes::Nodes;
-use control_plane::settings::{LogFormat, Settings};
+use control_plane::settings::Settings;
 use control_plane::store::Store;
 use control_plane::store::node_status::NodeStatus;
 use control_plane::store::sql::{Database, SqlStore};
@@ -28,6 +28,8 @@ use tonic::Streaming;
 use tonic::transport::Endpoint;
 use xds::node::{ClientClass, Node};
 
+use crate::settings::settings;
+
 const CLUSTERS: &str = "type.googleapis.com/envoy.config.cluster.v3.Cluster";
 const SOON: Duration = Duration::from_secs(20);
 
@@ -41,21 +43,8 @@ impl Replica {
     async fn start(database: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let settings = Settings {
-            data_dir: folder.path().to_owned(),
-            admin: ([127, 0, 0, 1], 0).into(),
-            xds: ([127, 0, 0, 1], 0).into(),
-            new_streams_per_second: std::num::NonZeroU32::MAX,
-            load_report_seconds: std::num::NonZeroU32::MIN,
-            max_config_bytes: 64 * 1024 * 1024,
             database: Some(database.to_owned()),
-            require_token: false,
-            bootstrap_token: None,
-            tls_cert: None,
-            tls_key: None,
-            xds_client_ca: None,
-            xds_cert_any_fleet: false,
-            plaintext: false,
-            log_format: LogFormat::Text,
+            ..settings(folder.path())
         };
         Self {
             app: App::start(&settings).await.unwrap(),

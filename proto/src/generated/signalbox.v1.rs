@@ -15,6 +15,17 @@ pub struct Target {
     /// configurations, virtual hosts). When the proxy's wire set has them, the revision is complete.
     #[prost(message, repeated, tag = "4")]
     pub sums: ::prost::alloc::vec::Vec<TypeSum>,
+    /// Only to a proxy that numbers its reports. A message with it says nothing else; the first one of the stream has it, by
+    /// which the proxy knows that it will hear which reports were taken.
+    #[prost(message, optional, tag = "5")]
+    pub report_taken: ::core::option::Option<ReportTaken>,
+}
+/// A report has been counted, and will not be a second time.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReportTaken {
+    /// The highest number that was counted of those that came on this stream; 0 if none was yet.
+    #[prost(uint64, tag = "1")]
+    pub sequence: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct TypeSum {
@@ -65,6 +76,10 @@ pub struct Status {
     /// What became of requests since the report before. A status that carries a report says the rest as well.
     #[prost(message, optional, tag = "11")]
     pub traffic: ::core::option::Option<Traffic>,
+    /// In the first status of a stream: of which process the reports are, a random number that it keeps to its end. 0 if they
+    /// are not numbered: then each is counted as it comes.
+    #[prost(uint64, tag = "12")]
+    pub reporter: u64,
 }
 /// A report of requests that have ended since the one before, on this stream or an earlier one.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -74,6 +89,10 @@ pub struct Traffic {
     pub window_us: u64,
     #[prost(message, repeated, tag = "2")]
     pub revisions: ::prost::alloc::vec::Vec<RevisionTraffic>,
+    /// From 1. A report that was not said to be taken comes again, unchanged and with its number, on this stream or the next;
+    /// until it is taken there is no other. 0 if the control plane does not say what it takes.
+    #[prost(uint64, tag = "3")]
+    pub sequence: u64,
 }
 /// Requests by the revision that they were served by.
 #[derive(Clone, PartialEq, ::prost::Message)]

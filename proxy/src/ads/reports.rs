@@ -52,9 +52,29 @@ impl Reports {
         }
     }
 
-    /// Takes what waits to be sent; `None` if there was no request.
-    pub(super) fn take(&self) -> Option<Traffic> {
-        self.ledger.take(Instant::now())
+    /// By what the reports of this process are told from others.
+    pub(super) fn reporter(&self) -> u64 {
+        self.ledger.reporter()
+    }
+
+    /// A session begins.
+    pub(super) fn begin_session(&self) {
+        self.ledger.begin_session();
+    }
+
+    /// What is to be sent now; `None` if there is nothing to say. `are_taken`: whether the control plane says what it takes.
+    pub(super) fn next(&self, are_taken: bool) -> Option<Traffic> {
+        let now = Instant::now();
+        if are_taken {
+            self.ledger.send(now)
+        } else {
+            self.ledger.take(now)
+        }
+    }
+
+    /// The control plane has counted the reports up to this one.
+    pub(super) fn is_taken(&self, sequence: u64) {
+        self.ledger.is_taken(sequence);
     }
 
     /// Forgets what waits: there is nobody to tell.

@@ -27,6 +27,8 @@ pub(super) enum Event {
     Foreign,
     /// What to serve.
     Target(Target),
+    /// The reports up to this one are taken; 0: those that will come are to be said to be. There is room for the next.
+    Taken(u64),
     /// The session has ended; so has the use of the connection.
     Lost(String),
 }
@@ -37,14 +39,18 @@ pub(super) struct Link {
     reports: mpsc::UnboundedSender<Message>,
     stage: Stage,
     reported: Option<Report>,
+    /// The number of the process that reports.
+    reporter: u64,
+    /// Whether the control plane says which reports it takes, as soon as that is known.
+    are_taken: Option<bool>,
 }
 
 /// What waits to be sent.
 enum Message {
     Status(Status),
-    /// The same with what became of requests until the connection has room for it: what was taken for a connection that
-    /// breaks would be lost.
-    Traffic(Status, Reports),
+    /// The same with what became of requests until the connection has room for it, and whether the control plane says what it
+    /// takes: else what was taken for a connection that breaks is lost.
+    Traffic(Status, Reports, bool),
 }
 
 type Opening =
@@ -58,8 +64,14 @@ enum Stage {
 }
 
 impl Link {
-    /// Begins a session with a first report.
-    pub(super) fn open(channel: Authorized, node: &Node, report: &Report) -> Self {
+    /// Begins a session with a first report. Requests are told of by `traffic`.
+    pub(super) fn open(
+        channel: Authorized,
+        node: &Node,
+        report: &Report,
+        traffic: &Reports,
+    ) -> Self {
+        traffic.begin_session();
         // Bounded by what the control plane sends and the wire set's changes: a report each, a few hundred bytes.
         let (reports, queue) = mpsc::unbounded_channel();
         let mut client = SessionClient::new(channel);
@@ -74,6 +86,8 @@ impl Link {
             reports,
             stage,
             reported: None,
+            reporter: traffic.reporter(),
+            are_taken: None,
         };
         link.report(report);
         link
@@ -90,10 +104,10 @@ impl Link {
                 Err(error) => self.end(&error),
             },
             Stage::Open(targets) => match targets.message().await {
-                Ok(Some(target)) => match read(&target) {
-                    Some(target) => Event::Target(target),
-                    None => Event::Lost("the session sent a target that cannot be read".into()),
-                },
+                Ok(Some(target)) => {
+                    self.are_taken.get_or_insert(target.report_taken.is_some());
+                    read(&target)
+                }
                 Ok(None) => Event::Lost("the control plane ended the session".into()),
                 Err(error) => self.end(&error),
             },
@@ -115,6 +129,7 @@ impl Link {
             // The other end is gone if the connection broke; its end is seen by the reader.
             let mut status = self.status(report);
             if self.reported.is_none() {
+                status.reporter = self.reporter;
                 status.zone.clone_from(&self.node.zone);
                 let labels = self.node.labels.iter();
                 status.labels = labels
@@ -126,10 +141,12 @@ impl Link {
         }
     }
 
-    /// Tells the control plane what became of requests, if it is known to want it.
+    /// Tells the control plane what became of requests, if it is known to want it and how.
     pub(super) fn report_traffic(&self, report: &Report, reports: &Reports) {
-        if matches!(self.stage, Stage::Open(_)) {
-            let message = Message::Traffic(self.status(report), reports.clone());
+        if matches!(self.stage, Stage::Open(_))
+            && let Some(are_taken) = self.are_taken
+        {
+            let message = Message::Traffic(self.status(report), reports.clone(), are_taken);
             let _ = self.reports.send(message);
         }
     }
@@ -161,8 +178,8 @@ impl Message {
     fn status(self) -> Option<Status> {
         match self {
             Self::Status(status) => Some(status),
-            Self::Traffic(status, reports) => Some(Status {
-                traffic: Some(reports.take()?),
+            Self::Traffic(status, reports, are_taken) => Some(Status {
+                traffic: Some(reports.next(are_taken)?),
                 ..status
             }),
         }
@@ -184,8 +201,16 @@ fn problem(problem: &Problem) -> session::Problem {
     }
 }
 
+fn read(message: &session::Target) -> Event {
+    match (&message.report_taken, target(message)) {
+        (Some(taken), _) => Event::Taken(taken.sequence),
+        (None, Some(target)) => Event::Target(target),
+        (None, None) => Event::Lost("the session sent a target that cannot be read".into()),
+    }
+}
+
 /// The target; `None` if a sum is not one or the phase is unknown.
-fn read(target: &session::Target) -> Option<Target> {
+fn target(target: &session::Target) -> Option<Target> {
     let phase = match target.phase() {
         session::Phase::Stage => Phase::Stage,
         session::Phase::Activate => Phase::Activate,

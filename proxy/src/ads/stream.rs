@@ -128,8 +128,12 @@ impl<S: Switch> Follower<S> {
                     tokio::select! {
                         message = connection.wire.message() => message,
                         event = next_event(&mut connection.session) => {
+                            let may_report = matches!(event, Event::Taken(_));
                             if let Some(lost) = self.event(event) {
                                 return lost;
+                            }
+                            if may_report {
+                                self.report_traffic(&connection);
                             }
                             continue;
                         }
@@ -198,7 +202,8 @@ impl<S: Switch> Follower<S> {
         match self.client.mode {
             XdsMode::Delta => {
                 let channel = connection.channel.clone();
-                let link = Link::open(channel, &self.client.node, &self.delivery.report());
+                let report = self.delivery.report();
+                let link = Link::open(channel, &self.client.node, &report, &self.reports);
                 connection.session = Some(link);
             }
             XdsMode::Sotw => {
@@ -221,6 +226,7 @@ impl<S: Switch> Follower<S> {
                 self.delivery
                     .target(target, self.state.wire_set(), Instant::now());
             }
+            Event::Taken(sequence) => self.reports.is_taken(sequence),
             Event::Lost(reason) => return Some(reason),
         }
         self.tell_delivery();

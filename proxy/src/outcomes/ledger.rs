@@ -1,8 +1,11 @@
 //! Which configs' numbers are read, and what waits to be sent. What was read waits here, bounded, until a session takes
 //! it; so a config's slots can go when its last request has been counted, also while the control plane is away.
+//!
+//! What was sent stays as well, unchanged and with a number, until the control plane says that it has counted it: only then
+//! is there a next report. It can come twice, and the number says so.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use proto::session;
 
@@ -13,10 +16,16 @@ use super::{Entry, Outcomes};
 /// So many revisions wait at most. Those that had no traffic for longest are added up under 0: which they were is lost,
 /// and no request is.
 const REVISIONS_MAX: usize = 8;
+/// A report that was not said to be taken is sent again after so long. Control planes write once a second.
+const AGAIN_AFTER: Duration = Duration::from_secs(10);
 
 /// The reader of all numbers. There is one in a process.
-#[derive(Debug, Default)]
-pub struct Ledger(Mutex<State>);
+#[derive(Debug)]
+pub struct Ledger {
+    /// By what the reports of this process are told from others, at random; not 0.
+    reporter: u64,
+    state: Mutex<State>,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -27,6 +36,18 @@ struct State {
     waiting: Vec<(u64, Revision)>,
     /// When something was taken last.
     since: Option<Instant>,
+    /// What was sent, and may or may not be taken.
+    sent: Option<Sent>,
+    /// How many reports there were.
+    sequence: u64,
+}
+
+/// A report on its way.
+#[derive(Debug)]
+struct Sent {
+    report: session::Traffic,
+    /// When it was sent last on the session that stands.
+    at: Option<Instant>,
 }
 
 /// A config whose numbers are read.
@@ -38,7 +59,21 @@ struct Tracked {
     seen: Vec<Vec<Seen>>,
 }
 
+impl Default for Ledger {
+    fn default() -> Self {
+        Self {
+            reporter: fastrand::u64(1..),
+            state: Mutex::default(),
+        }
+    }
+}
+
 impl Ledger {
+    /// The number that tells the reports of this process from others.
+    pub fn reporter(&self) -> u64 {
+        self.reporter
+    }
+
     /// Begins. Configs that went live before are not counted.
     pub fn open(&self, now: Instant) {
         let mut state = self.state();
@@ -87,28 +122,53 @@ impl Ledger {
         });
     }
 
-    /// Takes what waits to be sent; `None` if there was no request.
+    /// What is to be sent now to a control plane that says what it takes: the last report again, if that was not taken and it
+    /// is time; else what waits, if that was. `None` if there is nothing to say.
+    pub fn send(&self, now: Instant) -> Option<session::Traffic> {
+        let mut state = self.state();
+        if let Some(sent) = &mut state.sent {
+            let is_early = |at| now.saturating_duration_since(at) < AGAIN_AFTER;
+            if sent.at.is_some_and(is_early) {
+                return None;
+            }
+            sent.at = Some(now);
+            return Some(sent.report.clone());
+        }
+        let mut report = state.take(now)?;
+        state.sequence += 1;
+        report.sequence = state.sequence;
+        state.sent = Some(Sent {
+            report: report.clone(),
+            at: Some(now),
+        });
+        Some(report)
+    }
+
+    /// There is another session: what was sent on the one before may not have come.
+    pub fn begin_session(&self) {
+        if let Some(sent) = &mut self.state().sent {
+            sent.at = None;
+        }
+    }
+
+    /// The control plane has counted the reports up to this one.
+    pub fn is_taken(&self, sequence: u64) {
+        let mut state = self.state();
+        state.sent.take_if(|sent| sent.report.sequence <= sequence);
+    }
+
+    /// Takes what waits to be sent to a control plane that counts what comes; `None` if there was no request.
     pub fn take(&self, now: Instant) -> Option<session::Traffic> {
         let mut state = self.state();
-        let waiting = std::mem::take(&mut state.waiting);
-        let messages = waiting.iter().rev();
-        let revisions: Vec<_> = messages
-            .filter_map(|(number, revision)| revision.message(*number))
-            .collect();
-        if revisions.is_empty() {
-            return None;
-        }
-        let since = state.since.replace(now).unwrap_or(now);
-        let window = now.saturating_duration_since(since);
-        Some(session::Traffic {
-            window_us: window.as_micros().try_into().unwrap_or(u64::MAX),
-            revisions,
-        })
+        // Whether it was counted, nobody will say any more.
+        state.sent = None;
+        state.take(now)
     }
 
     /// Forgets what waits: there is nobody to tell.
     pub(crate) fn forget(&self, now: Instant) {
         let mut state = self.state();
+        state.sent = None;
         state.waiting.clear();
         state.since = Some(now);
     }
@@ -120,7 +180,28 @@ impl Ledger {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Takes what waits; `None` if there was no request.
+    fn take(&mut self, now: Instant) -> Option<session::Traffic> {
+        let waiting = std::mem::take(&mut self.waiting);
+        let messages = waiting.iter().rev();
+        let revisions: Vec<_> = messages
+            .filter_map(|(number, revision)| revision.message(*number))
+            .collect();
+        if revisions.is_empty() {
+            return None;
+        }
+        let since = self.since.replace(now).unwrap_or(now);
+        let window = now.saturating_duration_since(since);
+        Some(session::Traffic {
+            window_us: window.as_micros().try_into().unwrap_or(u64::MAX),
+            revisions,
+            sequence: 0,
+        })
     }
 }
 

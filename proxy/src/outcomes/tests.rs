@@ -213,6 +213,81 @@ proptest! {
     }
 }
 
+/// What happens between the ledger and a control plane that counts a number once.
+#[derive(Clone, Debug)]
+enum Way {
+    Count,
+    Collect,
+    /// What is to be sent is sent, so many times in all.
+    Send(usize),
+    /// Whatever was counted is said to be.
+    Hear,
+    /// The session breaks and there is another one.
+    Break,
+    /// So much time goes by.
+    Wait(u64),
+}
+
+fn way() -> impl Strategy<Value = Way> {
+    prop_oneof![
+        3 => Just(Way::Count),
+        3 => Just(Way::Collect),
+        3 => (0..3_usize).prop_map(Way::Send),
+        2 => Just(Way::Hear),
+        1 => Just(Way::Break),
+        1 => (1..20_u64).prop_map(Way::Wait),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn every_request_counts_once_whatever_is_lost_or_comes_twice(ways in prop::collection::vec(way(), 0..100)) {
+        let mut now = Instant::now();
+        let ledger = Ledger::default();
+        ledger.open(now);
+        let config = InUse::new(&ledger, 1, 1);
+        let (mut requests, mut counted, mut taken) = (0, 0, 0);
+        let mut count = |report: &Traffic, taken: &mut u64| {
+            // There is no gap: the next one comes when the one before was taken.
+            assert!((1..=*taken + 1).contains(&report.sequence));
+            if report.sequence > *taken {
+                *taken = report.sequence;
+                counted += report.revisions[0].total.as_ref().unwrap().requests;
+            }
+            counted
+        };
+        for way in ways {
+            match way {
+                Way::Count => {
+                    config.count(&ok(0));
+                    requests += 1;
+                }
+                Way::Collect => ledger.collect(),
+                Way::Send(times) => if let Some(report) = ledger.send(now) {
+                    for _ in 0..times {
+                        prop_assert!(count(&report, &mut taken) <= requests);
+                    }
+                    prop_assert!(ledger.send(now).is_none(), "one is on its way");
+                },
+                Way::Hear => ledger.is_taken(taken),
+                Way::Break => ledger.begin_session(),
+                Way::Wait(seconds) => now += std::time::Duration::from_secs(seconds),
+            }
+        }
+        ledger.collect();
+        for _ in 0..2 {
+            ledger.begin_session();
+            if let Some(report) = ledger.send(now) {
+                count(&report, &mut taken);
+            }
+            ledger.is_taken(taken);
+        }
+        prop_assert_eq!(counted, requests);
+        ledger.begin_session();
+        prop_assert!(ledger.send(now).is_none());
+    }
+}
+
 fn ok(route: usize) -> Request {
     Request {
         config: 0,

@@ -25,6 +25,8 @@ const SWAPS: u64 = 100;
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Told {
     revisions: BTreeMap<u64, BTreeMap<String, Line>>,
+    /// The highest number of a report.
+    sequence: u64,
 }
 
 /// The outcomes of one name.
@@ -41,6 +43,13 @@ struct Line {
 impl Told {
     fn take_in(&mut self, traffic: &Traffic) {
         assert!(traffic.window_us > 0);
+        if traffic.sequence > 0 {
+            assert!(traffic.sequence <= self.sequence + 1, "one is missing");
+            if traffic.sequence <= self.sequence {
+                return;
+            }
+            self.sequence = traffic.sequence;
+        }
         for revision in &traffic.revisions {
             let lines = self.revisions.entry(revision.revision).or_default();
             let mut add = |name: String, outcomes: &Option<Outcomes>| {

@@ -182,7 +182,7 @@ impl From<&rollout::Rollout> for RolloutSummary {
             from: rollout.from,
             to: rollout.to,
             state: rollout.state,
-            paused_state: rollout.paused.map(|paused| paused.state),
+            paused_state: rollout.paused.as_ref().map(|paused| paused.state),
             wave: rollout.wave,
             wave_count: rollout.strategy.waves.len(),
             reason: rollout.reason.clone(),

@@ -174,7 +174,9 @@ pub(super) fn two_revisions(stable: u64, rollout: &Rollout, nodes: &[Node]) -> V
 pub(super) fn survives_storage(rollout: &Rollout, nodes: &[Node]) -> Verdict {
     let selection = serde_json::to_vec(&rollout.selection).unwrap();
     let strategy = serde_json::to_vec(&rollout.strategy).unwrap();
+    let paused = serde_json::to_vec(&rollout.paused).unwrap();
     let again = Rollout {
+        paused: serde_json::from_slice(&paused).unwrap(),
         selection: serde_json::from_slice::<Selection>(&selection).unwrap(),
         strategy: serde_json::from_slice::<Waves>(&strategy).unwrap(),
         ..rollout.clone()
@@ -209,9 +211,18 @@ pub(super) fn nests(before: &Rollout, next: &Rollout, nodes: &[Node]) -> Verdict
 fn nests_as_it_stands(before: &Rollout, next: &Rollout, nodes: &[Node]) -> Verdict {
     nests(before, next, nodes)?;
     let back = matches!(next.state, State::RollingBack | State::RolledBack);
+    // What fails stops: only who had it keeps it, and nobody gets it.
+    let failed = |rollout: &Rollout| rollout.state == State::Paused && rollout.outcome.is_some();
+    let fails = failed(next) && !failed(before);
     for node in nodes {
-        if before.chooses(node.member()) && !back {
-            prop_assert!(next.chooses(node.member()), "{} moves back", node.id);
+        let (was, is) = (before.chooses(node.member()), next.chooses(node.member()));
+        if fails {
+            let has = node.has == Some(next.to);
+            prop_assert_eq!(is, was && has, "{} when it fails", node.id);
+        } else if was && !back {
+            prop_assert!(is, "{} moves back", node.id);
+        } else if is && !was {
+            prop_assert!(!failed(next), "{} moves after it has failed", node.id);
         }
     }
     Ok(())

@@ -248,7 +248,7 @@ mod tests {
     use crate::store::sql::{Database, SqlStore};
 
     /// What running processes say of themselves and their nodes.
-    const NOT_KEPT: [&str; 4] = ["lease", "node", "replica", "traffic"];
+    const NOT_KEPT: [&str; 5] = ["lease", "node", "replica", "traffic", "traffic_report"];
 
     #[tokio::test]
     async fn every_table_is_kept_with_every_column() {

@@ -173,9 +173,8 @@ async fn what_happens_to_rollouts_is_told_once_and_in_order() {
             let fields = listener.next().await;
             let data: Value = serde_json::from_str(&fields["data"]).unwrap();
             assert_eq!(fields["event"], data["kind"]);
-            // Only revisions are told again to who comes back.
-            let has_id = fields.contains_key("id");
-            assert_eq!(has_id, data["kind"] == "revision-committed");
+            // They are told again to who comes back.
+            assert!(fields.contains_key("id"));
             match data["kind"].as_str().unwrap() {
                 "revision-committed" => committed.push(data["revision"].as_u64().unwrap()),
                 kind => {
@@ -208,18 +207,42 @@ async fn a_listener_that_comes_back_is_told_what_it_has_missed_once() {
     let api = Api::new().await;
     let mut listener = Listener::start(&api, "", None).await;
     put_route(&api, "a").await;
-    let id = listener.next().await["id"].clone();
+    let mut id = String::new();
+    // A commit, and the rollout that it begins.
+    for _ in 0..3 {
+        id.clone_from(&listener.next().await["id"]);
+    }
     drop(listener);
     put_route(&api, "b").await;
+    let pause = "/v1/fleets/default/rollouts/latest:pause";
+    api.send("POST", pause, &[], "").await.expect(200);
     put_route(&api, "c").await;
     let mut listener = Listener::start(&api, "", Some(&id)).await;
     put_route(&api, "d").await;
-    let mut revisions = Vec::new();
-    while revisions.last() != Some(&4) {
-        revisions.push(listener.next_data().await["revision"].as_u64().unwrap());
+    let mut told = Vec::new();
+    let last = ("revision-committed".to_owned(), 4);
+    while told.last() != Some(&last) {
+        let data = listener.next_data().await;
+        let number = data.get("seq").unwrap_or(&data["revision"]);
+        told.push((
+            data["kind"].as_str().unwrap().to_owned(),
+            number.as_u64().unwrap(),
+        ));
     }
-    // The last one before it left is told again, as it is of the last seconds.
-    assert_eq!(revisions, [1, 2, 3, 4]);
+    // The last ones before it left are told again, as they are of the last seconds.
+    let expected = [
+        ("revision-committed", 1),
+        ("rollout-started", 1),
+        ("rollout-advanced", 2),
+        ("revision-committed", 2),
+        ("rollout-ordered", 3),
+        ("revision-committed", 3),
+        ("revision-committed", 4),
+    ];
+    assert_eq!(
+        told,
+        expected.map(|(kind, number)| (kind.to_owned(), number))
+    );
 }
 
 #[tokio::test]

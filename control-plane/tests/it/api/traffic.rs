@@ -1,6 +1,7 @@
 //! `/v1/fleets/{fleet}/traffic`, from what replicas have written.
 
 use control_plane::traffic::Traffic;
+use control_plane::traffic::numbered::Reporter;
 use control_plane::traffic::sketch::Sketch;
 use proto::session::{
     CauseCount, ClusterTraffic, Outcomes, RevisionTraffic, RouteTraffic, Traffic as Report,
@@ -40,6 +41,7 @@ fn report(revision: u64, outcomes: &Outcomes) -> Report {
     };
     Report {
         window_us: 5_000_000,
+        sequence: 0,
         revisions: vec![RevisionTraffic {
             revision,
             total: Some(outcomes.clone()),
@@ -57,8 +59,9 @@ async fn what_two_replicas_have_written_is_one_fleets_traffic() {
     let api = Api::new().await;
     for replica in ["a", "b"] {
         let traffic = Traffic::new(replica.to_owned());
-        traffic.report("default", "n", Some(&report(1, &outcomes(100, 4, 10))));
-        traffic.report("default", "m", Some(&report(2, &outcomes(10, 0, 80))));
+        let node = Reporter::new("default", "n", 0);
+        traffic.report(&node, Some(&report(1, &outcomes(100, 4, 10))));
+        traffic.report(&node, Some(&report(2, &outcomes(10, 0, 80))));
         traffic.write(&*api.store).await;
         // It is written once.
         traffic.write(&*api.store).await;

@@ -15,7 +15,7 @@ use envoy_types::pb::envoy::service::discovery::v3::{
 use envoy_types::pb::google::protobuf::Any;
 use futures_util::Stream;
 use proto::session::session_server::{Session, SessionServer};
-use proto::session::{Phase, Status, Target, TypeSum};
+use proto::session::{Phase, ReportTaken, Status, Target, TypeSum};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
@@ -209,10 +209,21 @@ impl Session for Service {
         let mut statuses = request.into_inner();
         let (targets, receiver) = mpsc::channel(16);
         tokio::spawn(async move {
+            let Ok(Some(first)) = statuses.message().await else {
+                return;
+            };
+            assert!(first.reporter > 0);
+            let _ = told.send(first);
+            if targets.send(Ok(is_taken(0))).await.is_err() {
+                return;
+            }
             loop {
                 tokio::select! {
                     status = statuses.message() => {
                         let Ok(Some(status)) = status else { return };
+                        if let Some(traffic) = &status.traffic {
+                            let _ = targets.send(Ok(is_taken(traffic.sequence))).await;
+                        }
                         // The test may be over.
                         let _ = told.send(status);
                     }
@@ -229,6 +240,13 @@ impl Session for Service {
     }
 }
 
+fn is_taken(sequence: u64) -> Target {
+    Target {
+        report_taken: Some(ReportTaken { sequence }),
+        ..Target::default()
+    }
+}
+
 fn target(said: &Said) -> Target {
     let sums = said.snapshot.revision_sums();
     let sums = sums.iter().map(|(ty, sum)| TypeSum {
@@ -241,5 +259,6 @@ fn target(said: &Said) -> Target {
         revision: said.revision,
         phase: Phase::Activate.into(),
         sums: sums.collect(),
+        report_taken: None,
     }
 }

@@ -40,6 +40,7 @@ async fn every_field_of_a_rollout_is_read_back_as_it_was_written(fresh: Fresh) {
         paused: Some(Paused {
             state: State::Baking,
             left_us: Some(1_500_000),
+            only: Some(["n".to_owned()].into()),
         }),
         wave: 3,
         selection: Selection {
