@@ -21,7 +21,7 @@ pub(crate) struct Arguments {
 /// In the order in which they run.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Part {
-    /// PostgreSQL's programs, Envoy, Node and packages for Python and Node: found or installed.
+    /// PostgreSQL's programs, Envoy, Node, valgrind, strace and packages for Python and Node: found or installed.
     Tools,
     /// rustfmt's check.
     Fmt,
@@ -29,6 +29,8 @@ enum Part {
     Build,
     /// Clippy, warnings denied.
     Clippy,
+    /// The proxy as it ships: what it costs is counted by tests.
+    Shipped,
     /// Unit, integration and end-to-end tests.
     Tests,
     /// The examples in the documentation.
@@ -66,6 +68,10 @@ impl Part {
                 deadline,
             ),
             Self::Clippy => run_until(&mut workspace::clippy(), deadline),
+            Self::Shipped => run_until(
+                workspace::cargo().args(["build", "--profile", "dist", "--package", "proxy"]),
+                deadline,
+            ),
             Self::Tests => run_until(&mut tests(), deadline),
             Self::Doctests => run_until(
                 workspace::cargo().args(["test", "--workspace", "--doc"]),
