@@ -74,6 +74,7 @@ async fn traffic(name: &str, traffic: &Traffic, effort: Effort, who: &[Who]) -> 
         upstream,
         workers: traffic.placement.workers(),
         table: traffic.table,
+        exchange: traffic.exchange,
     };
     let (peers, left_out) = peers::start_all(who, setup).await?;
     let load_core = match traffic.placement {

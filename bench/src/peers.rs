@@ -17,6 +17,7 @@ use e2e::process::Process;
 use e2e::{ports, wait};
 use tempfile::TempDir;
 
+use crate::exchange::Exchange;
 use crate::table::{Table, Target};
 use crate::{machine, usage};
 
@@ -31,6 +32,7 @@ pub(crate) struct Setup {
     pub(crate) upstream: SocketAddr,
     pub(crate) workers: usize,
     pub(crate) table: Table,
+    pub(crate) exchange: Exchange,
 }
 
 /// Whom to start.
@@ -198,6 +200,12 @@ impl Peer {
     async fn wait_answering(&mut self, target: &Target) -> Result<()> {
         let what = format!("{} answers", self.name);
         let (address, name) = (self.address, self.name);
+        // The upstream answers when it has read as much body as it waits for.
+        let request = match self.setup.exchange.request_body() {
+            0 => Request::get(&target.path),
+            length => Request::post(&target.path).body(vec![b'x'; length]),
+        };
+        let request = request.host(&target.host);
         let mut process = match &mut self.running {
             Running::Forwarder(process)
             | Running::Nginx(process, _)
@@ -210,8 +218,7 @@ impl Peer {
             {
                 return Ok(Err(ended));
             }
-            let request = Request::get(&target.path).host(&target.host);
-            let answer = client::send(address, request).await;
+            let answer = client::send(address, request.clone()).await;
             let status = answer.map_err(|error| format!("{error:#}"))?.status;
             if status == 200 {
                 Ok(Ok(()))

@@ -17,6 +17,7 @@ pub(super) async fn measure(name: &str, connections: usize) -> Result<Measured> 
         upstream,
         workers: WORKERS,
         table: Table::One,
+        exchange: Exchange::Small,
     };
     let (peers, left_out) = peers::start_all(&everybody(Table::One), setup).await?;
     let mut results = Vec::new();

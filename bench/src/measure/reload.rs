@@ -34,6 +34,7 @@ pub(super) async fn measure(name: &str, hosts: usize) -> Result<Measured> {
         upstream,
         workers: WORKERS,
         table: Table::Hosts(hosts),
+        exchange: Exchange::Small,
     };
     let (mut results, mut left_out) = (Vec::new(), Vec::new());
     let who = everybody(Table::One);

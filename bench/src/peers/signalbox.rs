@@ -78,9 +78,14 @@ fn config(port: u16, setup: Setup) -> String {
 }
 
 fn route(table: Table, n: usize) -> Value {
+    // Whole segments, and so without the slash at the end.
+    let prefix = match table {
+        Table::Paths(_) => table.prefix(n).trim_end_matches('/').to_owned(),
+        Table::One | Table::Hosts(_) => table.prefix(n),
+    };
     let mut route = json!({
         "name": format!("r{n}"),
-        "match": {"path": {"prefix": table.prefix(n)}},
+        "match": {"path": {"prefix": prefix}},
         "forward": {"cluster": "up"},
     });
     if table != Table::One {
