@@ -10,22 +10,27 @@ const TICK: Duration = Duration::from_millis(10);
 
 /// User and system time so far of a process and all that descend from it, those that have ended included.
 pub(crate) fn cpu_time(process: u32) -> Result<Duration> {
-    let stats = family(process)?.into_iter().map(|member| {
+    let ticks = sum(process, |member| {
         let stat = fs::read_to_string(format!("/proc/{member}/stat"))?;
-        ticks(&stat).with_context(|| format!("no times in {stat:?}"))
-    });
-    Ok(TICK * stats.sum::<Result<u32>>()?)
+        let ticks = ticks(&stat).with_context(|| format!("no times in {stat:?}"))?;
+        Ok(u64::from(ticks))
+    })?;
+    Ok(TICK * ticks as u32)
 }
 
 /// Memory in KiB: of one process what is resident, of several their parts of what they share.
 pub(crate) fn memory_kib(process: u32) -> Result<u64> {
-    match family(process)?.as_slice() {
-        [one] => field_kib(*one, "status", "VmRSS:"),
-        several => several
-            .iter()
-            .map(|member| field_kib(*member, "smaps_rollup", "Pss:"))
-            .sum(),
+    if family(process)?.len() == 1 {
+        return field_kib(process, "status", "VmRSS:");
     }
+    sum(process, |member| field_kib(member, "smaps_rollup", "Pss:"))
+}
+
+/// Over all members; those that end while they are looked at count no more, and their times are their parent's.
+fn sum(process: u32, of: impl Fn(u32) -> Result<u64>) -> Result<u64> {
+    let descendants = family(process)?.into_iter().skip(1);
+    let others: u64 = descendants.filter_map(|member| of(member).ok()).sum();
+    Ok(of(process)? + others)
 }
 
 /// A process and all that descend from it.

@@ -54,12 +54,11 @@ pub(crate) fn provide_for_tests(deadline: Instant) -> Result<()> {
 }
 
 /// What the benchmark can use. It names the peers that it has to leave out.
-pub(crate) fn provide_for_bench(deadline: Instant) -> Result<()> {
+pub(crate) fn provide_for_bench(deadline: Instant) {
     for program in ["nginx", "haproxy"] {
         system(program, deadline).unwrap_or_else(|error| println!("{error:#}"));
     }
     python(deadline).unwrap_or_else(|error| println!("{error:#}"));
-    Ok(())
 }
 
 /// A program whose package has its name.

@@ -10,7 +10,7 @@ use e2e::client::Request;
 use e2e::programs::{ControlPlane, Proxy, ProxySettings};
 use serde_json::{Value, json};
 
-use super::Setup;
+use super::{ANSWERS_WITHIN, Setup};
 use crate::table::Table;
 
 pub(super) struct Running {
@@ -26,9 +26,11 @@ pub(super) async fn start(
 ) -> Result<(String, u32, super::Running)> {
     let control_plane = ControlPlane::start().await?;
     let started = Instant::now();
-    let config = config(listen.port(), setup);
-    let applied = control_plane.apply(&config);
-    applied.await.context("applying the config")?;
+    let request = Request::put("/v1/fleets/default/config")
+        .yaml(&config(listen.port(), setup))
+        .within(ANSWERS_WITHIN);
+    let applied = control_plane.send(request).await?.success();
+    applied.context("applying the config")?;
     if setup.table != Table::One {
         eprintln!(
             "  Signalbox: {} routes committed after {:.1?}",
@@ -58,7 +60,9 @@ impl Running {
     pub(super) async fn change(&self, larger: Setup) -> Result<()> {
         let last = larger.table.routes() - 1;
         let route = route(larger.table, last);
-        let request = Request::put(format!("/v1/fleets/default/routes/r{last}")).json(&route);
+        let request = Request::put(format!("/v1/fleets/default/routes/r{last}"))
+            .json(&route)
+            .within(ANSWERS_WITHIN);
         self.control_plane.send(request).await?.success()?;
         Ok(())
     }
