@@ -5,8 +5,8 @@ use std::fmt;
 
 /// Requests that differ, if the table is large enough.
 const TARGETS: usize = 1_000;
-/// Spreads them: prime, and no divisor of any table's size.
-const STRIDE: usize = 99_991;
+/// Neighbours in the table do not follow each other: a prime above [`TARGETS`], so that each is met once.
+const STRIDE: usize = 7_919;
 
 /// All routes lead to the same upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,8 +60,9 @@ impl Table {
 
     pub(crate) fn targets(self) -> Vec<Target> {
         let routes = self.routes();
-        let spread = (0..TARGETS.min(routes)).map(|n| self.target(n * STRIDE % routes));
-        spread.collect()
+        let count = TARGETS.min(routes);
+        let spread = (0..count).map(|n| n * STRIDE % count * routes / count);
+        spread.map(|n| self.target(n)).collect()
     }
 }
 

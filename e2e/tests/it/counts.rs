@@ -55,10 +55,11 @@ async fn heap_allocations_per_request_64_connections() -> Result<()> {
 
 #[tokio::test]
 async fn bytes_per_idle_connection() -> Result<()> {
+    // Before the proxy starts, which inherits it.
+    load::allow_files(3 * CONNECTIONS)?;
     let stand = Stand::start().await?;
     let mut proxy = stand.proxy().await?;
     let address = proxy.listener(stand.port);
-    load::allow_files(4 * CONNECTIONS)?;
     let mut idle = Vec::new();
     let mut resident = Vec::new();
     for _ in 0..2 {
