@@ -138,11 +138,13 @@ async fn measure(
 }
 
 fn result(peer: &Peer) -> PeerResult {
-    PeerResult {
+    let mut result = PeerResult {
         name: peer.name.to_owned(),
         version: peer.version.clone(),
         ..Default::default()
-    }
+    };
+    result.put("start_s", peer.started_within.as_secs_f64());
+    result
 }
 
 async fn start_upstream(exchange: Exchange) -> Result<(SocketAddr, Process)> {

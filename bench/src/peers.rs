@@ -9,7 +9,7 @@ mod signalbox;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use e2e::client::{self, Request};
@@ -56,6 +56,8 @@ pub(crate) struct Peer {
     pub(crate) address: SocketAddr,
     /// The process whose time and memory count, its children included.
     pub(crate) process: u32,
+    /// From the writing of its config to an answer of its last route.
+    pub(crate) started_within: Duration,
     setup: Setup,
     running: Running,
 }
@@ -92,6 +94,7 @@ impl Who {
             _ => setup,
         };
         let address = SocketAddr::from(([127, 0, 0, 1], ports::free_port()?));
+        let start = Instant::now();
         let (version, process, running) = match self {
             Self::Forwarder => forwarder::start(address, setup)?,
             Self::Nginx => nginx::start(address, setup)?,
@@ -107,11 +110,13 @@ impl Who {
             version,
             address,
             process,
+            started_within: Duration::ZERO,
             setup,
             running,
         };
         let last = setup.table.target(setup.table.routes() - 1);
         peer.wait_answering(&last).await?;
+        peer.started_within = start.elapsed();
         Ok(peer)
     }
 }

@@ -106,8 +106,11 @@ fn tables(results: Option<&Results>) -> String {
         "Until the new route answers, ms (failed requests; p99 before → after, µs)",
         &reloads,
         |_, peer| {
+            let told = peer.number("told_ms").filter(|_| peer.name == OURS);
+            let committed =
+                told.map_or_else(String::new, |told| format!(", committed after {told:.0}"));
             Some(format!(
-                "{:.0} ({:.0}; {:.0} → {:.0})",
+                "{:.0}{committed} ({:.0}; {:.0} → {:.0})",
                 peer.number("answers_ms")?,
                 peer.number("failed")?,
                 peer.number("p99_before_us")?,

@@ -22,6 +22,7 @@ const TRAFFIC: &[Column] = &[
     ("p50 µs", "p50_us", 1.0, 0),
     ("p99 µs", "p99_us", 1.0, 0),
     ("MiB", "memory_kib", 1024.0, 1),
+    ("start s", "start_s", 1.0, 1),
 ];
 const RELOAD: &[Column] = &[
     ("answers ms", "answers_ms", 1.0, 1),
