@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 
 use crate::measure::{self, Effort};
 use crate::peers::Who;
-use crate::results::Results;
+use crate::results::{Measured, Results};
 use crate::scenario::{self, Kind, Scenario};
 use crate::{readme, text};
 
@@ -102,7 +102,13 @@ async fn run(options: &Options, default: &[&str]) -> Result<Results> {
     let start = Instant::now();
     let mut scenarios = Vec::new();
     for scenario in options.choose(default)? {
-        let measured = measure::scenario(&scenario, options.effort(), None).await?;
+        let measured = measure::scenario(&scenario, options.effort(), None).await;
+        // What cannot be measured is told of, and does not take the rest with it.
+        let measured = measured.unwrap_or_else(|error| Measured {
+            name: scenario.name.to_owned(),
+            peers: Vec::new(),
+            left_out: vec![format!("{} was not measured: {error:#}", scenario.name)],
+        });
         println!("{}", text::scenario(&scenario, &measured));
         scenarios.push(measured);
     }
