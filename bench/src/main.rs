@@ -1,31 +1,39 @@
-//! The proxy side by side with an L4 forwarder (the floor), nginx, HAProxy and Envoy, in one run on one machine; and the control
-//! plane before a fleet of simulated clients. In: whatever of the peers is installed. Out: a table, and `bench/results/*.json` with
-//! machine, kernel and versions.
-//!
-//! ```text
-//!   quick: core 1: wrk ──► core 0: one peer at a time, one worker ──► core 1: upstream
-//!   xds:   signalbox ══► 10,000 connections of one process
-//! ```
-//!
-//! Absolute times move with the machine; ratios that are paired by round hold. `cargo xtask bench` builds and runs this.
+//! Side-by-side benchmarks: an L4 forwarder as the floor, then nginx, HAProxy, Envoy and Signalbox, each started here, on one machine,
+//! in one run; and the control plane before a fleet of simulated clients (`xds`). Absolute times move with the machine; ratios that
+//! are paired by round hold. `cargo xtask bench` builds and runs this.
 
-// the servers of our own
+// what is asked, as data
+mod table;
+
+mod exchange;
+
+mod scenario;
+
+// the programs of our own
 mod tiny;
 
 // measuring
+mod load;
 mod machine;
 mod usage;
-mod wrk;
 
-// what comes of it
-mod report;
+mod peers;
+
+// what was measured
+mod statistics;
+
+mod results;
+
+mod readme;
+mod text;
 
 // the comparison
-mod peers;
-mod quick;
+mod measure;
 
 // the control plane at scale
 mod xds;
+
+mod commands;
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -33,22 +41,43 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser;
 
+use crate::exchange::Exchange;
+
 /// Side-by-side benchmarks.
 #[derive(Parser)]
 #[command(name = "bench")]
 enum Bench {
-    /// Small answers over kept connections, one pinned worker.
-    Quick(quick::Arguments),
+    /// Small answers over kept connections, in less than three minutes.
+    Quick(commands::Options),
+    /// All scenarios; writes the README's tables.
+    Full(commands::Options),
+    /// Two builds of signalbox-proxy, paired by round.
+    Compare(commands::Comparison),
     /// One control plane and many simulated clients.
     Xds(xds::Arguments),
+    /// The README's tables out of the last full results.
+    Table,
     /// The server behind the peers. Started by the benchmark.
     #[command(hide = true)]
-    Upstream { listen: SocketAddr },
+    Upstream {
+        listen: SocketAddr,
+        #[arg(long, value_enum, default_value_t = Exchange::Small)]
+        exchange: Exchange,
+    },
     /// The L4 forwarder. Started by the benchmark.
     #[command(hide = true)]
     Forwarder {
         listen: SocketAddr,
         upstream: SocketAddr,
+    },
+    /// The load. Started by the benchmark.
+    #[command(hide = true)]
+    Load(tiny::load::Arguments),
+    /// Connections that do nothing. Started by the benchmark.
+    #[command(hide = true)]
+    Idle {
+        target: SocketAddr,
+        connections: usize,
     },
 }
 
@@ -63,12 +92,19 @@ fn main() -> ExitCode {
 }
 
 fn run(bench: &Bench) -> Result<()> {
+    let runtime = tokio::runtime::Runtime::new;
     match bench {
-        Bench::Quick(arguments) => {
-            tokio::runtime::Runtime::new()?.block_on(quick::quick(arguments))
-        }
+        Bench::Quick(options) => runtime()?.block_on(commands::quick(options)),
+        Bench::Full(options) => runtime()?.block_on(commands::full(options)),
+        Bench::Compare(comparison) => runtime()?.block_on(commands::compare(comparison)),
         Bench::Xds(arguments) => xds::runtime()?.block_on(xds::xds(arguments)),
-        Bench::Upstream { listen } => tiny::upstream::serve(*listen),
+        Bench::Table => commands::table(),
+        Bench::Upstream { listen, exchange } => tiny::upstream::serve(*listen, *exchange),
         Bench::Forwarder { listen, upstream } => tiny::forwarder::serve(*listen, *upstream),
+        Bench::Load(arguments) => tiny::load::run(arguments),
+        Bench::Idle {
+            target,
+            connections,
+        } => tiny::idle::run(*target, *connections),
     }
 }

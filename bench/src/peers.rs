@@ -1,185 +1,238 @@
-//! Who is measured: each peer started with one worker, keep-alive on both sides, no access log, and the same single route.
+//! Who is measured: each peer started with the same routes and workers, keep-alive on both sides, no access log.
 
-mod config;
+mod envoy;
+mod forwarder;
+mod haproxy;
+mod nginx;
+mod signalbox;
 
-use std::fs;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use e2e::client::{self, Request};
-use e2e::envoy::Envoy;
-use e2e::process::{Process, Spawn};
-use e2e::programs::{ControlPlane, Proxy, ProxySettings};
-use e2e::{ports, tools, wait};
+use e2e::process::Process;
+use e2e::{ports, wait};
 use tempfile::TempDir;
 
-const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
+use crate::exchange::Exchange;
+use crate::table::{Table, Target};
+use crate::{machine, usage};
+
+/// nginx and Envoy read a hundred thousand routes for up to half a minute.
+const ANSWERS_WITHIN: Duration = Duration::from_mins(3);
+/// Idle upstream connections that a peer may keep: more than any load has.
+const KEPT_CONNECTIONS: u32 = 1_024;
+
+/// What a peer is to do.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Setup {
+    pub(crate) upstream: SocketAddr,
+    pub(crate) workers: usize,
+    pub(crate) table: Table,
+    pub(crate) exchange: Exchange,
+}
+
+/// Whom to start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Who {
+    Forwarder,
+    Nginx,
+    Haproxy,
+    Envoy,
+    Signalbox,
+    /// Signalbox with one route, whatever the table: what its own table is compared with.
+    SignalboxOneRoute,
+    /// Some build of the proxy, by a name of its own.
+    Build(&'static str, PathBuf),
+}
 
 /// A running peer.
 pub(crate) struct Peer {
     pub(crate) name: &'static str,
     pub(crate) version: String,
     pub(crate) address: SocketAddr,
-    /// The process whose time and memory count.
+    /// The process whose time and memory count, its children included.
     pub(crate) process: u32,
+    /// From the writing of its config to an answer of its last route.
+    pub(crate) started_within: Duration,
+    setup: Setup,
     running: Running,
 }
 
-/// What ends with the peer.
+/// What ends with the peer, and how it is told of a change.
 enum Running {
-    Process {
-        process: Process,
-        _folder: Option<TempDir>,
-    },
-    Envoy {
-        _envoy: Envoy,
-    },
-    Signalbox {
-        _programs: Box<(Proxy, ControlPlane)>,
-    },
+    Forwarder(Process),
+    Nginx(Process, TempDir),
+    Haproxy(Process, TempDir),
+    Envoy(envoy::Running),
+    Signalbox(Box<signalbox::Running>),
 }
 
-/// Starts every peer that is installed, and says why each other one is left out.
-pub(crate) async fn start_all(upstream: SocketAddr) -> Result<(Vec<Peer>, Vec<String>)> {
-    let mut peers = vec![forwarder(upstream)?];
-    let mut missing = Vec::new();
-    for (name, peer) in [
-        ("nginx", nginx(upstream)),
-        ("HAProxy", haproxy(upstream)),
-        ("Envoy", envoy(upstream).await),
-    ] {
-        match peer {
-            Ok(peer) => peers.push(peer),
-            Err(error) => missing.push(format!("{name} is left out: {error:#}")),
+impl Who {
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Forwarder => "L4 forwarder",
+            Self::Nginx => "nginx",
+            Self::Haproxy => "HAProxy",
+            Self::Envoy => "Envoy",
+            Self::Signalbox => "Signalbox",
+            Self::SignalboxOneRoute => "Signalbox, 1 route",
+            Self::Build(name, _) => name,
         }
     }
-    peers.push(signalbox(upstream).await?);
-    for peer in &peers {
-        peer.wait_answering().await?;
+
+    /// Starts it and waits until the last of its routes answers.
+    pub(crate) async fn start(&self, setup: Setup) -> Result<Peer> {
+        let setup = match self {
+            Self::SignalboxOneRoute => Setup {
+                table: Table::One,
+                ..setup
+            },
+            _ => setup,
+        };
+        let address = SocketAddr::from(([127, 0, 0, 1], ports::free_port()?));
+        let start = Instant::now();
+        let (version, process, running) = match self {
+            Self::Forwarder => forwarder::start(address, setup)?,
+            Self::Nginx => nginx::start(address, setup)?,
+            Self::Haproxy => haproxy::start(address, setup)?,
+            Self::Envoy => envoy::start(address, setup).await?,
+            Self::Signalbox | Self::SignalboxOneRoute => {
+                signalbox::start(address, setup, None).await?
+            }
+            Self::Build(_, program) => signalbox::start(address, setup, Some(program)).await?,
+        };
+        let mut peer = Peer {
+            name: self.name(),
+            version,
+            address,
+            process,
+            started_within: Duration::ZERO,
+            setup,
+            running,
+        };
+        let last = setup.table.target(setup.table.routes() - 1);
+        peer.wait_answering(&last).await?;
+        peer.started_within = start.elapsed();
+        Ok(peer)
+    }
+}
+
+/// Starts all of them; one that cannot be started is named with the reason. Ours must start.
+pub(crate) async fn start_all(who: &[Who], setup: Setup) -> Result<(Vec<Peer>, Vec<String>)> {
+    let (mut peers, mut missing) = (Vec::new(), Vec::new());
+    for who in who {
+        match who.start(setup).await {
+            Ok(peer) => peers.push(peer),
+            Err(error) if matches!(who, Who::Nginx | Who::Haproxy | Who::Envoy) => {
+                missing.push(format!("{} is left out: {error:#}", who.name()));
+            }
+            Err(error) => return Err(error.context(format!("starting {}", who.name()))),
+        }
     }
     Ok((peers, missing))
 }
 
 impl Peer {
-    async fn wait_answering(&self) -> Result<()> {
+    pub(crate) fn cpu_time(&self) -> Result<Duration> {
+        usage::cpu_time(self.process)
+    }
+
+    pub(crate) fn memory_kib(&self) -> Result<u64> {
+        usage::memory_kib(self.process)
+    }
+
+    /// Keeps all of it on one core.
+    pub(crate) fn pin(&self, core: usize) -> Result<()> {
+        for process in usage::family(self.process)? {
+            machine::pin(process, core)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn table(&self) -> Table {
+        self.setup.table
+    }
+
+    /// The change has become true.
+    pub(crate) fn has_changed(&mut self) {
+        self.setup = self.larger();
+    }
+
+    /// The request that the route to come will take.
+    pub(crate) fn next_target(&self) -> Target {
+        self.larger().table.target(self.setup.table.routes())
+    }
+
+    /// Writes down, where files are read, what the change will be.
+    pub(crate) fn prepare_change(&self) -> Result<()> {
+        let larger = self.larger();
+        match &self.running {
+            Running::Nginx(_, folder) => nginx::write(folder.path(), "next", self.address, larger),
+            Running::Haproxy(_, folder) => haproxy::write_map(folder.path(), "next", larger),
+            Running::Envoy(running) => running.prepare(larger),
+            Running::Forwarder(_) | Running::Signalbox(_) => Ok(()),
+        }
+    }
+
+    /// Has one route more, by whatever way the peer has for that. Returns when it was told.
+    pub(crate) async fn change(&mut self) -> Result<()> {
+        let larger = self.larger();
+        match &mut self.running {
+            Running::Nginx(process, folder) => nginx::reload(process, folder.path()),
+            Running::Haproxy(process, folder) => haproxy::reload(process, folder.path()),
+            Running::Envoy(running) => running.change(),
+            Running::Signalbox(running) => running.change(larger).await,
+            Running::Forwarder(_) => anyhow::bail!("a forwarder has no routes"),
+        }
+    }
+
+    fn larger(&self) -> Setup {
+        let table = match self.setup.table {
+            Table::One => Table::One,
+            Table::Hosts(count) => Table::Hosts(count + 1),
+            Table::Paths(count) => Table::Paths(count + 1),
+        };
+        Setup {
+            table,
+            ..self.setup
+        }
+    }
+
+    async fn wait_answering(&mut self, target: &Target) -> Result<()> {
         let what = format!("{} answers", self.name);
-        let right = wait::until(&what, ANSWERS_WITHIN, async || {
-            let answer = client::send(self.address, Request::get("/"))
-                .await
-                .map_err(|error| format!("{error:#}"))?;
-            if answer.status == 200 && answer.body.len() == 100 {
-                Ok(())
+        let (address, name) = (self.address, self.name);
+        // The upstream answers when it has read as much body as it waits for.
+        let request = match self.setup.exchange.request_body() {
+            0 => Request::get(&target.path),
+            length => Request::post(&target.path).body(vec![b'x'; length]),
+        };
+        let request = request.host(&target.host);
+        let mut process = match &mut self.running {
+            Running::Forwarder(process)
+            | Running::Nginx(process, _)
+            | Running::Haproxy(process, _) => Some(process),
+            Running::Envoy(_) | Running::Signalbox(_) => None,
+        };
+        let answers = wait::until(&what, ANSWERS_WITHIN, async || {
+            if let Some(process) = &mut process
+                && let Err(ended) = process.check_running()
+            {
+                return Ok(Err(ended));
+            }
+            let answer = client::send(address, request.clone()).await;
+            let status = answer.map_err(|error| format!("{error:#}"))?.status;
+            if status == 200 {
+                Ok(Ok(()))
             } else {
-                Err(answer.status.to_string())
+                Err(status.to_string())
             }
         });
-        right.await.map_err(|error| match &self.running {
-            Running::Process { process, .. } => process.failure(&error.to_string()),
-            Running::Envoy { .. } | Running::Signalbox { .. } => error,
-        })
+        answers.await.and_then(|outcome| outcome).context(name)
     }
-
-    fn of(
-        name: &'static str,
-        version: String,
-        address: SocketAddr,
-        command: Command,
-        folder: Option<TempDir>,
-    ) -> Result<Self> {
-        let process = Spawn::new(name, command).start()?;
-        Ok(Self {
-            name,
-            version,
-            address,
-            process: process.id(),
-            running: Running::Process {
-                process,
-                _folder: folder,
-            },
-        })
-    }
-}
-
-fn forwarder(upstream: SocketAddr) -> Result<Peer> {
-    let address = free_address()?;
-    let mut command = Command::new(std::env::current_exe()?);
-    command
-        .arg("forwarder")
-        .arg(address.to_string())
-        .arg(upstream.to_string());
-    Peer::of("L4 forwarder", "mio".to_owned(), address, command, None)
-}
-
-fn nginx(upstream: SocketAddr) -> Result<Peer> {
-    let program = tools::system("nginx").context("not installed")?;
-    let version = version(&program, "-v", |text| {
-        text.split_once("nginx/")?.1.split_whitespace().next()
-    })?;
-    let (folder, address) = (tempfile::tempdir()?, free_address()?);
-    let file = folder.path().join("nginx.conf");
-    fs::write(&file, config::nginx(address, upstream, folder.path()))?;
-    let mut command = Command::new(program);
-    command.arg("-p").arg(folder.path()).arg("-c").arg(file);
-    Peer::of("nginx", version, address, command, Some(folder))
-}
-
-fn haproxy(upstream: SocketAddr) -> Result<Peer> {
-    let program = tools::system("haproxy").context("not installed")?;
-    let version = version(&program, "-v", |text| {
-        text.split_once("version ")?.1.split_whitespace().next()
-    })?;
-    let (folder, address) = (tempfile::tempdir()?, free_address()?);
-    let file = folder.path().join("haproxy.cfg");
-    fs::write(&file, config::haproxy(address, upstream))?;
-    let mut command = Command::new(program);
-    command.arg("-db").arg("-f").arg(file);
-    Peer::of("HAProxy", version, address, command, Some(folder))
-}
-
-async fn envoy(upstream: SocketAddr) -> Result<Peer> {
-    let version = version(&tools::envoy()?, "--version", |text| {
-        text.split_once("version: ")?.1.split('/').nth(1)
-    })?;
-    let address = free_address()?;
-    let mut envoy = Envoy::launch("bench", config::envoy(address, upstream)).await?;
-    envoy.wait_live().await?;
-    let process = envoy.process().id();
-    Ok(Peer {
-        name: "Envoy",
-        version,
-        address,
-        process,
-        running: Running::Envoy { _envoy: envoy },
-    })
-}
-
-async fn signalbox(upstream: SocketAddr) -> Result<Peer> {
-    let control_plane = ControlPlane::start().await?;
-    let mut proxy = ProxySettings::new("bench", control_plane.xds())
-        .workers(1)
-        .start()
-        .await?;
-    let port = ports::free_port()?;
-    control_plane
-        .apply(&config::signalbox(port, upstream))
-        .await?;
-    proxy.wait_live().await?;
-    Ok(Peer {
-        name: "Signalbox",
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        address: proxy.listener(port),
-        process: proxy.process().id(),
-        running: Running::Signalbox {
-            _programs: Box::new((proxy, control_plane)),
-        },
-    })
-}
-
-fn free_address() -> Result<SocketAddr> {
-    Ok(([127, 0, 0, 1], ports::free_port()?).into())
 }
 
 /// What a program says of itself, on either stream.

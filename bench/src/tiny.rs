@@ -1,7 +1,9 @@
-//! Two servers that do as little as can be done, so that what is measured is the peer: an HTTP upstream and an L4 forwarder.
+//! Programs that do as little as can be done, so that what is measured is the peer: an HTTP upstream, an L4 forwarder, a load.
 //! One thread, an event loop on `mio` (epoll): no runtime, no tasks, no allocation per request.
 
 pub(crate) mod forwarder;
+pub(crate) mod idle;
+pub(crate) mod load;
 pub(crate) mod upstream;
 
 use std::io::{self, ErrorKind, Write as _};

@@ -46,7 +46,7 @@ use clap::ArgAction;
 
 use self::course::Course;
 use self::kind::{Kind, UserAgent, Variant};
-use crate::report;
+use crate::{machine, results};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -118,7 +118,13 @@ pub(crate) async fn xds(arguments: &Arguments) -> Result<()> {
         arguments.strategy,
         arguments.new_streams_per_second,
     );
-    report::write("xds", &scenario, table::json(&outcomes))
+    let mut results = table::json(&outcomes);
+    results["scenario"] = scenario.into();
+    results["measured_at_unix"] = results::now_unix().into();
+    results["machine"] = machine::description();
+    let file = results::write("xds", &results)?;
+    println!("written: {}", file.display());
+    Ok(())
 }
 
 impl Arguments {

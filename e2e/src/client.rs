@@ -12,7 +12,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpStream;
 
-/// A test that waits longer than this for one answer has failed.
+/// A test that waits longer than this for one answer has failed, unless its request says otherwise.
 const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 
 /// A request to be sent.
@@ -23,6 +23,7 @@ pub struct Request {
     host: Option<String>,
     headers: Vec<(String, String)>,
     body: Bytes,
+    within: Duration,
 }
 
 impl Request {
@@ -34,6 +35,7 @@ impl Request {
             host: None,
             headers: Vec::new(),
             body: Bytes::new(),
+            within: ANSWER_WITHIN,
         }
     }
 
@@ -64,6 +66,13 @@ impl Request {
     #[must_use]
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// How long the answer may take.
+    #[must_use]
+    pub fn within(mut self, within: Duration) -> Self {
+        self.within = within;
         self
     }
 
@@ -175,10 +184,11 @@ impl Connection {
     /// Sends a request and reads the whole answer.
     pub async fn send(&mut self, request: Request) -> Result<Answer> {
         let what = format!("{} {} at {}", request.method, request.target, self.peer);
-        let exchange = tokio::time::timeout(ANSWER_WITHIN, self.exchange(request));
+        let within = request.within;
+        let exchange = tokio::time::timeout(within, self.exchange(request));
         exchange
             .await
-            .with_context(|| format!("{what}: no answer within {ANSWER_WITHIN:?}"))?
+            .with_context(|| format!("{what}: no answer within {within:?}"))?
             .context(what)
     }
 

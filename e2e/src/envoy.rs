@@ -67,7 +67,16 @@ impl Envoy {
     }
 
     /// Starts Envoy from a whole bootstrap; `admin` is put in. Returns when the admin port answers.
-    pub async fn launch(name: &str, mut bootstrap: Value) -> Result<Self> {
+    pub async fn launch(name: &str, bootstrap: Value) -> Result<Self> {
+        Self::launch_with_workers(name, bootstrap, 1).await
+    }
+
+    /// As [`Self::launch`], with so many workers.
+    pub async fn launch_with_workers(
+        name: &str,
+        mut bootstrap: Value,
+        workers: usize,
+    ) -> Result<Self> {
         let folder = tempfile::Builder::new()
             .prefix("signalbox-envoy-")
             .tempdir()?;
@@ -82,7 +91,7 @@ impl Envoy {
             .arg(&config)
             .arg("--admin-address-path")
             .arg(&admin_file);
-        let mut process = spawn(name, command)?;
+        let mut process = spawn(name, command, workers)?;
         let admin = admin_address(&mut process, &admin_file).await?;
         Ok(Self {
             process,
@@ -187,16 +196,11 @@ fn dynamic(node: Value, api_type: &str, xds: &Value) -> Value {
     })
 }
 
-/// Starts it with one worker.
-fn spawn(name: &str, mut command: Command) -> Result<Process> {
+/// Starts it.
+fn spawn(name: &str, mut command: Command, workers: usize) -> Result<Process> {
     // Without hot restart there is no shared memory, and so no base id that two Envoys could fight over.
-    command.args([
-        "--concurrency",
-        "1",
-        "--disable-hot-restart",
-        "--log-level",
-        "warning",
-    ]);
+    command.args(["--concurrency", &workers.to_string()]);
+    command.args(["--disable-hot-restart", "--log-level", "warning"]);
     Spawn::new(format!("envoy {name}"), command).start()
 }
 

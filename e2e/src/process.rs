@@ -28,6 +28,10 @@ pub enum Signal {
     Stop,
     /// Go on after [`Signal::Stop`].
     Cont,
+    /// nginx: read the config again.
+    Hup,
+    /// HAProxy: read the config again.
+    Usr2,
 }
 
 impl Signal {
@@ -38,6 +42,8 @@ impl Signal {
             Self::Kill => "KILL",
             Self::Stop => "STOP",
             Self::Cont => "CONT",
+            Self::Hup => "HUP",
+            Self::Usr2 => "USR2",
         }
     }
 }

@@ -34,6 +34,17 @@ pub fn program(name: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
+/// One of the workspace's programs as it ships (profile `dist`), whatever this executable was built with.
+pub fn shipped(name: &str) -> Result<PathBuf> {
+    let path = target_dir()?.join("dist").join(name);
+    ensure!(
+        path.is_file(),
+        "{} is missing: `cargo xtask test --only shipped` builds it",
+        path.display()
+    );
+    Ok(path)
+}
+
 /// `target`, wherever cargo was told to put it.
 pub fn target_dir() -> Result<PathBuf> {
     let profile = profile_dir()?;

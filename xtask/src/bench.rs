@@ -1,10 +1,9 @@
-//! `cargo xtask bench quick|xds`: builds what ships, optimised as it ships, and lets the `bench` program measure it.
+//! `cargo xtask bench quick|full|compare|xds|table`: builds what ships, optimised as it ships, and lets the `bench` program measure it.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use clap::Subcommand;
 
 use crate::run::run;
 use crate::{tools, workspace};
@@ -14,41 +13,29 @@ const INSTALL_WITHIN: Duration = Duration::from_mins(5);
 /// What to measure.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    #[command(subcommand)]
-    scope: Scope,
-}
-
-#[derive(Subcommand)]
-enum Scope {
-    /// One scenario, all peers, a few minutes: small answers over kept connections.
-    Quick {
-        /// Passed on to the bench program.
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        options: Vec<String>,
-    },
-    /// The control plane before a thousand and ten thousand simulated clients, about a quarter of an hour: time, memory, bytes.
-    Xds {
-        /// Passed on to the bench program.
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        options: Vec<String>,
-    },
+    /// `quick`, `full`, `compare OLD NEW`, `xds` or `table`, and their options: passed on to the bench program
+    #[arg(
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        default_value = "help"
+    )]
+    words: Vec<String>,
 }
 
 pub(crate) fn bench(arguments: &Arguments) -> Result<()> {
-    let (name, options) = match &arguments.scope {
-        Scope::Quick { options } => {
-            tools::provide_for_bench(Instant::now() + INSTALL_WITHIN)?;
-            ("quick", options)
-        }
-        Scope::Xds { options } => ("xds", options),
-    };
+    // Only a measurement needs the peers.
+    let needs_peers = arguments
+        .words
+        .first()
+        .is_some_and(|word| word == "quick" || word == "full");
+    if needs_peers {
+        tools::provide_for_bench(Instant::now() + INSTALL_WITHIN);
+    }
     let programs = ["-p", "control-plane", "-p", "proxy", "-p", "bench"];
     run(workspace::cargo()
         .args(["build", "--profile", "dist"])
         .args(programs))?;
     let bench = e2e::tools::target_dir()?.join("dist/bench");
-    run(Command::new(bench)
-        .current_dir(workspace::root())
-        .arg(name)
-        .args(options))
+    // Where the user stands: `compare` takes paths.
+    run(Command::new(bench).args(&arguments.words))
 }

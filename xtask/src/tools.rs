@@ -26,6 +26,10 @@ pub(crate) fn provide_for_tests(deadline: Instant) -> Result<()> {
     postgres(deadline)?;
     python(deadline)?;
     node(deadline)?;
+    for program in ["valgrind", "strace"] {
+        system(program, deadline)
+            .with_context(|| format!("{program} counts what a request costs"))?;
+    }
     println!(
         "PostgreSQL  {}",
         version(&mut Command::new(tools::postgres("postgres")?)).unwrap_or_default()
@@ -42,26 +46,27 @@ pub(crate) fn provide_for_tests(deadline: Instant) -> Result<()> {
         "Node        {}",
         version(&mut Command::new(tools::node()?)).unwrap_or_default()
     );
+    println!(
+        "Valgrind    {}",
+        version(&mut Command::new("valgrind")).unwrap_or_default()
+    );
     Ok(())
 }
 
-/// What the benchmark can use. Only `wrk`, the load, must be there: the benchmark names the peers that it has to leave out.
-pub(crate) fn provide_for_bench(deadline: Instant) -> Result<()> {
-    for program in ["wrk", "nginx", "haproxy"] {
-        let is_there = || tools::system(program).is_some();
-        let outcome = if is_there() {
-            Ok(())
-        } else {
-            apt_install(program, deadline)
-        };
-        match outcome {
-            Err(error) if program == "wrk" => return Err(error),
-            Err(error) => println!("{error:#}"),
-            Ok(()) => {}
-        }
+/// What the benchmark can use. It names the peers that it has to leave out.
+pub(crate) fn provide_for_bench(deadline: Instant) {
+    for program in ["nginx", "haproxy"] {
+        system(program, deadline).unwrap_or_else(|error| println!("{error:#}"));
     }
     python(deadline).unwrap_or_else(|error| println!("{error:#}"));
-    Ok(())
+}
+
+/// A program whose package has its name.
+fn system(program: &str, deadline: Instant) -> Result<()> {
+    if tools::system(program).is_some() {
+        return Ok(());
+    }
+    apt_install(program, deadline)
 }
 
 fn postgres(deadline: Instant) -> Result<()> {

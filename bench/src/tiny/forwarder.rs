@@ -118,6 +118,7 @@ mod tests {
     use std::thread;
 
     use super::*;
+    use crate::exchange::Exchange;
 
     /// Servers without an end: their threads go with the test's process.
     fn start(serve: impl FnOnce(SocketAddr) -> Result<()> + Send + 'static) -> SocketAddr {
@@ -131,7 +132,7 @@ mod tests {
 
     #[test]
     fn pipelined_requests_are_answered_in_full_through_the_forwarder() {
-        let upstream = start(super::super::upstream::serve);
+        let upstream = start(|listen| super::super::upstream::serve(listen, Exchange::Small));
         let forwarder = start(move |listen| serve(listen, upstream));
         let mut client = net::TcpStream::connect(forwarder).unwrap();
         let requests = 10_000;

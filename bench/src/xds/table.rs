@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::board::quantile;
 use super::course::{Commits, Outcome, Phase};
-use crate::report::rounded;
+use crate::statistics::rounded;
 
 /// The goals of the design: memory of an idle client, p99 of commit → ACK, and bytes beside the resource itself.
 const GOAL_KIB: f64 = 60.0;

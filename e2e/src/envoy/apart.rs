@@ -72,7 +72,7 @@ impl Apart {
         fs::write(&config, bootstrap.to_string())?;
         let mut command = namespace.command(tools::envoy()?)?;
         command.arg("--config-path").arg(&config);
-        let process = super::spawn(&name, command)?;
+        let process = super::spawn(&name, command, 1)?;
         let mut envoy = Envoy {
             process,
             admin,

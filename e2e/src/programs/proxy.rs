@@ -1,7 +1,7 @@
 //! `signalbox-proxy` as a child.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -27,6 +27,8 @@ pub struct ProxySettings {
     admin: SocketAddr,
     arguments: Vec<String>,
     on_line: Option<OnLine>,
+    program: Option<PathBuf>,
+    under: Vec<String>,
 }
 
 impl ProxySettings {
@@ -41,6 +43,8 @@ impl ProxySettings {
             admin: ([127, 0, 0, 1], 0).into(),
             arguments: Vec::new(),
             on_line: None,
+            program: None,
+            under: Vec::new(),
         }
     }
 
@@ -101,6 +105,20 @@ impl ProxySettings {
         self
     }
 
+    /// Another build than the one beside this executable.
+    #[must_use]
+    pub fn program(mut self, program: impl Into<PathBuf>) -> Self {
+        self.program = Some(program.into());
+        self
+    }
+
+    /// Started by another program: these words stand in front of its own.
+    #[must_use]
+    pub fn under(mut self, words: Vec<String>) -> Self {
+        self.under = words;
+        self
+    }
+
     /// Starts it and waits until its admin port answers. A config need not be there yet.
     pub async fn start(self) -> Result<Proxy> {
         let name = format!("signalbox-proxy {}", self.node_id);
@@ -118,7 +136,18 @@ impl ProxySettings {
     }
 
     fn command(&self) -> Result<Command> {
-        let mut command = Command::new(tools::program("signalbox-proxy")?);
+        let program = match &self.program {
+            Some(program) => program.clone(),
+            None => tools::program("signalbox-proxy")?,
+        };
+        let mut command = match self.under.split_first() {
+            Some((first, words)) => {
+                let mut command = Command::new(first);
+                command.args(words).arg(program);
+                command
+            }
+            None => Command::new(program),
+        };
         for xds in &self.xds {
             command.args(["--xds", &format!("{}://{xds}", self.scheme)]);
         }

@@ -1,0 +1,61 @@
+//! The limits, all of them. Each is what was measured when it was last set, and what a run may have at most. Lower both when the
+//! proxy has become better, and say why in the commit when they have to rise.
+
+use anyhow::{Result, ensure};
+
+/// One count and what it may be at most.
+pub(super) struct Limit {
+    pub(super) what: &'static str,
+    measured: f64,
+    most: f64,
+}
+
+/// The part by which a count may be better before it asks for a lower limit.
+const SLACK: f64 = 0.1;
+
+pub(super) const INSTRUCTIONS_1: Limit = limit(
+    "user instructions per request, 1 connection",
+    27_270.0,
+    28_000.0,
+);
+pub(super) const INSTRUCTIONS_64: Limit = limit(
+    "user instructions per request, 64 connections",
+    24_350.0,
+    25_000.0,
+);
+/// Two to read, two to write, two to wait for events.
+pub(super) const SYSTEM_CALLS_1: Limit = limit("system calls per request, 1 connection", 6.0, 6.1);
+/// Waiting for events is shared by those that came together.
+pub(super) const SYSTEM_CALLS_64: Limit =
+    limit("system calls per request, 64 connections", 4.05, 4.25);
+pub(super) const ALLOCATIONS: Limit = limit("heap allocations per request", 4.0, 4.1);
+pub(super) const IDLE_CONNECTION: Limit = limit("bytes per idle connection", 19_040.0, 20_000.0);
+pub(super) const HOST: Limit = limit("bytes per route with a host of its own", 1_160.0, 1_220.0);
+pub(super) const PATH: Limit = limit("bytes per route of one host", 600.0, 640.0);
+
+const fn limit(what: &'static str, measured: f64, most: f64) -> Limit {
+    Limit {
+        what,
+        measured,
+        most,
+    }
+}
+
+impl Limit {
+    pub(super) fn check(&self, count: f64) -> Result<()> {
+        let Self {
+            what,
+            measured,
+            most,
+        } = self;
+        println!("{what}: {count:.2} (at most {most})");
+        ensure!(
+            count <= *most,
+            "{what}: {count:.2}, and at most {most} may be; {measured} was measured when the limit was set"
+        );
+        if count < measured * (1.0 - SLACK) {
+            println!("{what}: better than {measured}; the limit can be lowered");
+        }
+        Ok(())
+    }
+}
