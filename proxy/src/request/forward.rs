@@ -6,17 +6,16 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use http_body::Body as _;
-use http_wire::head::FieldId;
-use hyper::body::Incoming;
+use http_wire::head::{FieldId, Version};
 use xds::route::Forward;
 
 use crate::cause::Cause;
+use crate::client::RequestBody;
 use crate::metrics::class_index;
 use crate::upstream::{Exchange, Limits, UpstreamError};
 use crate::worker::{Downstream, Expiry, Pair};
 
-use super::body::{Content, Stream};
+use super::answer::{Content, Stream};
 use super::failure::Failure;
 use super::in_flight::InFlight;
 use super::tunnel::Tunnel;
@@ -29,7 +28,7 @@ pub(super) async fn send(
     cluster: &str,
     way: &Way<'_>,
     heads: &mut Pair,
-    body: Incoming,
+    upload: Option<RequestBody>,
 ) -> Result<Content, Failure> {
     let target = call.view.target(cluster);
     let target = target.ok_or(Failure::no_cluster(forward.cluster_not_found_status))?;
@@ -45,7 +44,6 @@ pub(super) async fn send(
         &mut heads.request,
     )?;
 
-    let upload = Some(body).filter(|body| !body.is_end_stream());
     let uploads = upload.is_some();
     let connect_timeout = target.cluster().served().cluster.connect_timeout;
     let limits = limits(call, forward, connect_timeout, uploads);
@@ -65,10 +63,10 @@ pub(super) async fn send(
         let tunnel = Tunnel::new(exchange.into_tunnel(), in_flight);
         return Ok(Content::Switched(Box::new(tunnel)));
     }
-    Ok(Content::Upstream(Stream::new(
-        exchange.into_body(),
-        in_flight,
-    )))
+    // HTTP/1.0 knows no chunks.
+    let framed = heads.request.version() == Version::Http11;
+    let body = exchange.into_body(framed);
+    Ok(Content::Upstream(Stream::new(body, in_flight)))
 }
 
 /// How long nothing may move: the route's word goes before the listener's.
@@ -85,7 +83,7 @@ async fn ask(
     limits: Limits,
     in_flight: &mut InFlight,
     heads: &mut Pair,
-    mut upload: Option<Incoming>,
+    mut upload: Option<RequestBody>,
 ) -> Result<Exchange, UpstreamError> {
     let can_repeat = upload.is_none();
     let is_idempotent = heads.request.is_idempotent();
@@ -113,7 +111,7 @@ async fn attempt(
     limits: Limits,
     in_flight: &InFlight,
     heads: &mut Pair,
-    upload: Option<Incoming>,
+    upload: Option<RequestBody>,
 ) -> Result<Exchange, UpstreamError> {
     let pool = &call.downstream.worker().pool;
     let mut exchange =

@@ -25,7 +25,7 @@ pub(super) fn sanitise(
 ) -> Result<(), Invalid> {
     let fields = head.fields_mut();
     fields.remove_hop_by_hop();
-    // Answered by hyper when the body is first read.
+    // Answered by us when the body is first read.
     fields.remove(FieldId::Expect);
     apply(fields, downstream.peer_text(), http)
 }

@@ -10,7 +10,8 @@ use std::time::Duration;
 use ahash::AHashMap;
 use tokio::net::TcpStream;
 
-use super::buffers::Buffers;
+use crate::buffers::Buffers;
+
 use super::connection::Connection;
 
 /// The pool looks for expired connections this often, and measures idle time in it: no exchange has to ask for the time.
@@ -26,7 +27,8 @@ const MAX_IDLE: usize = 1024;
 /// The pool of one worker. It lives inside the worker's `LocalSet`, where the task that closes expired connections runs.
 #[derive(Debug)]
 pub(crate) struct Pool {
-    pub(super) buffers: Buffers,
+    /// The buffers of the worker.
+    pub(crate) buffers: Buffers,
     homes: RefCell<AHashMap<SocketAddr, Rc<Home>>>,
     /// The time, as far as idle connections go.
     ticks: Cell<u32>,

@@ -4,9 +4,10 @@
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use crate::receiving::Receiving;
+
 use super::error::{Stage, UpstreamError};
 use super::pool::{Lease, Pool};
-use super::receiving::Receiving;
 use super::sending::Sending;
 use super::tunnel::Tunnel;
 use super::watch::Watch;
@@ -79,12 +80,13 @@ impl Transfer {
 
     /// The response has ended. The connection goes back to the pool if the response allows it (`is_reusable`), the request
     /// has gone out whole, and the upstream has sent nothing more: bytes behind a response would answer the next request.
-    pub(super) fn finish(mut self, is_reusable: bool) {
+    /// What was received and not used stays for who reads the body.
+    pub(super) fn finish(self, is_reusable: bool) -> (Rc<Pool>, Receiving) {
         let is_clean = self.receiving.unread().is_empty();
-        self.receiving.release(&self.pool.buffers);
         if is_reusable && is_clean && self.sending.is_done() {
             self.pool.put(self.lease);
         }
+        (self.pool, self.receiving)
     }
 
     /// Whether the whole request has gone out.
