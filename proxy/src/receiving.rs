@@ -184,10 +184,7 @@ mod tests {
     #[test]
     fn small_chunks_and_the_end_behind_them_are_one_piece() {
         let wire = b"3\r\nabc\r\n2;x\r\nde\r\n0\r\nx: y\r\n\r\nnext";
-        for (framed, expected) in [
-            (false, "abcde"),
-            (true, "3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"),
-        ] {
+        for (framed, expected) in [(false, "abcde"), (true, "3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n")] {
             let mut receiving = Receiving::holding(wire);
             let mut decoder = Decoder::new(BodyLength::Chunked);
             assert_eq!(pieces(&mut receiving, &mut decoder, framed), [expected]);

@@ -46,16 +46,27 @@ impl RequestParser {
         input: &[u8],
         into: &mut RequestHead,
     ) -> Result<Option<Received>, Malformed> {
-        // A head ends in a line feed: without a new one it is no use to parse again, however small the pieces come.
+        let first = first_byte(input)?;
+        // Only whole lines are read: what is said of them must not depend on how the bytes come. And without a new one it is
+        // no use to read again, however small the pieces are.
         let new = &input[self.seen.min(input.len())..];
-        let is_first = self.seen == 0;
         self.seen = input.len();
-        if is_first || new.contains(&b'\n') || input.len() > MAX_HEAD {
-            let skipped = empty_line(input)?;
-            let received = parse(&input[skipped..], into)?;
-            Ok(received.map(|received| received.moved(skipped)))
-        } else {
-            Ok(None)
+        let is_over = input.len() > MAX_HEAD;
+        if !is_over && !new.contains(&b'\n') {
+            return Ok(None);
+        }
+        let input = &input[..input.len().min(MAX_HEAD)];
+        let Some(lines) = input[first..].iter().rposition(|&byte| byte == b'\n') else {
+            return if is_over {
+                Err(Malformed::TargetTooLong)
+            } else {
+                Ok(None)
+            };
+        };
+        match parse(&input[first..=first + lines], into)? {
+            Some(received) => Ok(Some(received.moved(first))),
+            None if is_over => Err(Malformed::HeadTooLarge),
+            None => Ok(None),
         }
     }
 }
@@ -70,23 +81,22 @@ impl Received {
     }
 }
 
-/// Old clients send one empty line behind the body of a request (RFC 9112 section 2.2): its length. More are nobody's.
-fn empty_line(input: &[u8]) -> Result<usize, Malformed> {
-    let skipped = match input {
-        [b'\r'] => 0,
+/// Where the request line begins: old clients send one empty line behind the body of a request (RFC 9112 section 2.2), and
+/// more are nobody's. What begins with no method is another protocol, whose line might never end.
+fn first_byte(input: &[u8]) -> Result<usize, Malformed> {
+    let first = match input {
+        [] | [b'\r'] => return Ok(0),
         [b'\r', b'\n', ..] => 2,
-        [b'\r' | b'\n', ..] => return Err(Malformed::RequestLine),
         _ => 0,
     };
-    match &input[skipped..] {
-        [b'\r' | b'\n', ..] if skipped > 0 => Err(Malformed::RequestLine),
-        _ => Ok(skipped),
+    match input.get(first) {
+        Some(&byte) if !octets::is_token_byte(byte) => Err(Malformed::RequestLine),
+        _ => Ok(first),
     }
 }
 
+/// Reads whole lines.
 fn parse(input: &[u8], into: &mut RequestHead) -> Result<Option<Received>, Malformed> {
-    let is_over = input.len() > MAX_HEAD;
-    let input = &input[..input.len().min(MAX_HEAD)];
     let mut storage = [const { MaybeUninit::<Header<'_>>::uninit() }; MAX_FIELDS];
     let mut request = Request::new(&mut []);
     let parsed = ParserConfig::default().parse_request_with_uninit_headers(
@@ -96,9 +106,8 @@ fn parse(input: &[u8], into: &mut RequestHead) -> Result<Option<Received>, Malfo
     );
     let head_len = match parsed {
         Ok(Status::Complete(len)) => len,
-        Ok(Status::Partial) if is_over => return Err(over(input)),
         Ok(Status::Partial) => return Ok(None),
-        Err(Error::Token | Error::Version) => return first_line(input, is_over),
+        Err(Error::Token | Error::Version) => return Err(first_line(input)),
         Err(error) => return Err(malformed(error)),
     };
     let head = &input[..head_len];
@@ -188,17 +197,10 @@ impl Said {
     }
 }
 
-/// What is wrong with a first line, once all of it is there: an answer to half of it would depend on how the bytes came.
-fn first_line(input: &[u8], is_over: bool) -> Result<Option<Received>, Malformed> {
-    let Some(end) = input.iter().position(|&byte| byte == b'\n') else {
-        // This is no text: another protocol, whose line might never end.
-        let is_binary = |&byte: &u8| byte.is_ascii_control() && byte != b'\r';
-        return match input.iter().any(is_binary) {
-            true => Err(Malformed::RequestLine),
-            false if is_over => Err(Malformed::TargetTooLong),
-            false => Ok(None),
-        };
-    };
+/// What is wrong with the first line.
+fn first_line(input: &[u8]) -> Malformed {
+    let end = input.iter().position(|&byte| byte == b'\n');
+    let end = end.unwrap_or(input.len());
     let line = input[..end].strip_suffix(b"\r").unwrap_or(&input[..end]);
     let mut parts = line.split(|&byte| byte == b' ');
     let (method, target, version) = (parts.next(), parts.next(), parts.next());
@@ -209,9 +211,9 @@ fn first_line(input: &[u8], is_over: bool) -> Result<Option<Received>, Malformed
     // HTTP/0.9 had no version at all.
     let is_version = version.is_none_or(is_version) && parts.next().is_none();
     if is_method && is_target && is_version {
-        Err(Malformed::Version)
+        Malformed::Version
     } else {
-        Err(Malformed::RequestLine)
+        Malformed::RequestLine
     }
 }
 
@@ -219,14 +221,6 @@ fn first_line(input: &[u8], is_over: bool) -> Result<Option<Received>, Malformed
 fn is_version(text: &[u8]) -> bool {
     matches!(text, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
         if major.is_ascii_digit() && minor.is_ascii_digit())
-}
-
-fn over(input: &[u8]) -> Malformed {
-    if input.contains(&b'\n') {
-        Malformed::HeadTooLarge
-    } else {
-        Malformed::TargetTooLong
-    }
 }
 
 fn malformed(error: Error) -> Malformed {

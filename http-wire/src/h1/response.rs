@@ -3,8 +3,8 @@
 //! The body itself is read by `body`; what an interim response or a status means is the caller's to know.
 
 use super::body::BodyLength;
-use super::{MAX_FIELDS, MAX_HEAD, Malformed};
 use super::lines::{check_line_ends, content_length, store};
+use super::{MAX_FIELDS, MAX_HEAD, Malformed};
 use crate::head::{FieldId, Fields, ResponseHead};
 use crate::octets;
 use httparse::{Error, Header, ParserConfig, Response, Status};

@@ -19,12 +19,12 @@ use crate::client::RequestBody;
 use super::body::ResponseBody;
 use super::connection::Connection;
 use super::error::{UpstreamError, Violation};
+use super::pool;
 use super::pool::Pool;
 use super::sending::Sending;
 use super::transfer::Transfer;
 use super::tunnel::Tunnel;
 use super::watch::Watch;
-use super::pool;
 
 /// Most interim responses before the final one; more is an attack (RFC 9110 section 15.2 sets no limit).
 const MAX_INTERIM: u32 = 16;
