@@ -105,7 +105,7 @@ impl Client {
     /// meanwhile is kept, as far as one read takes.
     pub(crate) fn poll_gone(&self, buffers: &Buffers, cx: &mut Context<'_>) -> Poll<()> {
         let wire = &mut *self.wire.borrow_mut();
-        if !wire.body.is_done() || !wire.receiving.unread().is_empty() {
+        if !wire.body.is_done() || !wire.receiving.is_empty() {
             return Poll::Pending;
         }
         match ready!(wire.receiving.read(&mut wire.stream, buffers, cx)) {

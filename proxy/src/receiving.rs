@@ -15,6 +15,8 @@ use crate::buffers::{Buffers, LARGE_READ_SIZE, READ_SIZE};
 
 /// Pieces up to this size are moved together so that they can be written at once; a larger one is a piece of its own.
 const JOINED: usize = 4 * 1024;
+/// With less room than this behind what waits, a read is not worth its system call.
+const LITTLE_ROOM: usize = READ_SIZE / 4;
 
 /// What has been read and not yet been used.
 #[derive(Debug, Default)]
@@ -37,6 +39,11 @@ impl Receiving {
             bytes: bytes.to_vec(),
             ..Self::default()
         }
+    }
+
+    /// Whether nothing waits to be looked at or used.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
     }
 
     /// The bytes that nobody has looked at.
@@ -151,11 +158,11 @@ impl Receiving {
         }
         if self.bytes.is_empty() && self.is_large {
             self.bytes.reserve(LARGE_READ_SIZE);
-        } else if self.bytes.len() == self.bytes.capacity() {
+        } else if self.bytes.capacity() - self.bytes.len() < LITTLE_ROOM {
             // A head that goes on, or requests in a row.
             self.bytes.drain(..self.next);
             self.next = 0;
-            if self.bytes.len() == self.bytes.capacity() {
+            if self.bytes.capacity() - self.bytes.len() < LITTLE_ROOM {
                 self.bytes.reserve(READ_SIZE);
             }
         }

@@ -47,25 +47,25 @@ impl RequestParser {
         into: &mut RequestHead,
     ) -> Result<Option<Received>, Malformed> {
         let first = first_byte(input)?;
-        // Only whole lines are read: what is said of them must not depend on how the bytes come. And without a new one it is
-        // no use to read again, however small the pieces are.
+        // A head ends in a line feed: without a new one it is no use to parse again, however small the pieces come.
         let new = &input[self.seen.min(input.len())..];
         self.seen = input.len();
         let is_over = input.len() > MAX_HEAD;
         if !is_over && !new.contains(&b'\n') {
             return Ok(None);
         }
-        let input = &input[..input.len().min(MAX_HEAD)];
-        let Some(lines) = input[first..].iter().rposition(|&byte| byte == b'\n') else {
-            return if is_over {
-                Err(Malformed::TargetTooLong)
-            } else {
-                Ok(None)
-            };
-        };
-        match parse(&input[first..=first + lines], into)? {
+        let input = &input[first..input.len().min(MAX_HEAD)];
+        let found = parse(input, into).or_else(|_| {
+            // What is said of a head must not depend on how its bytes come, so half a line is never judged.
+            match input.iter().rposition(|&byte| byte == b'\n') {
+                Some(end) => parse(&input[..=end], into),
+                None => Ok(None),
+            }
+        });
+        match found? {
             Some(received) => Ok(Some(received.moved(first))),
-            None if is_over => Err(Malformed::HeadTooLarge),
+            None if is_over && input.contains(&b'\n') => Err(Malformed::HeadTooLarge),
+            None if is_over => Err(Malformed::TargetTooLong),
             None => Ok(None),
         }
     }
@@ -95,7 +95,7 @@ fn first_byte(input: &[u8]) -> Result<usize, Malformed> {
     }
 }
 
-/// Reads whole lines.
+/// Reads a head, if all of it is there.
 fn parse(input: &[u8], into: &mut RequestHead) -> Result<Option<Received>, Malformed> {
     let mut storage = [const { MaybeUninit::<Header<'_>>::uninit() }; MAX_FIELDS];
     let mut request = Request::new(&mut []);
