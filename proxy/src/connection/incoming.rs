@@ -88,8 +88,8 @@ fn parse(
             let reading = request::read(&mut heads.request, target);
             let asked = Asked {
                 heads,
-                reading,
                 received,
+                reading,
             };
             (asked.received.head_len, Ok(Some(asked)))
         }
