@@ -104,11 +104,12 @@ fn an_answer_without_length_comes_in_chunks_and_keeps_the_connection() {
 
 #[test]
 fn a_client_of_http_1_0_keeps_its_connection_only_if_it_asks_and_the_length_is_known() {
-    let upstream = Upstream::answering(|request| match request.start.contains("/chunks") {
-        true => {
+    let upstream = Upstream::answering(|request| {
+        if request.start.contains("/chunks") {
             b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n".to_vec()
+        } else {
+            ok("hi")
         }
-        false => ok("hi"),
     });
     let proxy = in_front_of(&upstream);
     let mut client = proxy.connect();
