@@ -2,7 +2,7 @@
 //! streamed by `body`.
 
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -48,8 +48,10 @@ pub(super) async fn send(
     let connect_timeout = target.cluster().served().cluster.connect_timeout;
     let limits = limits(call, forward, connect_timeout, uploads);
     call.downstream.limit_pauses(pause(call, forward));
-    let asked = ask(call, forward, limits, &mut in_flight, heads, upload);
-    let exchange = unless_stalled(call.downstream, !uploads, asked).await?;
+    let exchange = {
+        let asked = ask(call, forward, limits, &mut in_flight, heads, upload);
+        unless_stalled(call.downstream, !uploads, pin!(asked)).await
+    }?;
 
     heads.response.fields_mut().remove_hop_by_hop();
     in_flight.streams(class_index(heads.response.status()));
@@ -144,9 +146,8 @@ fn limits(call: &Call<'_>, forward: &Forward, connect_timeout: Duration, uploads
 async fn unless_stalled<T>(
     downstream: &Downstream,
     request_complete: bool,
-    future: impl Future<Output = Result<T, UpstreamError>>,
+    mut future: Pin<&mut impl Future<Output = Result<T, UpstreamError>>>,
 ) -> Result<T, Failure> {
-    let mut future = pin!(future);
     poll_fn(|cx| {
         if downstream.take_expiry(Expiry::Stream) {
             return Poll::Ready(Err(Failure::stalled(request_complete)));

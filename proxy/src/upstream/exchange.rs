@@ -169,6 +169,7 @@ async fn lease(
     if let Some(lease) = home.take() {
         return Ok(lease);
     }
-    let connection = Connection::open(address, limits.connect_timeout, limits.deadline).await?;
-    Ok(home.lease(connection))
+    // In a box, so that requests which need not connect, which is most of them, are not as large as those that do.
+    let connecting = Connection::open(address, limits.connect_timeout, limits.deadline);
+    Ok(home.lease(Box::pin(connecting).await?))
 }
