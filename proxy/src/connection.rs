@@ -89,8 +89,7 @@ async fn exchange(client: &Rc<Client>, downstream: &Rc<Downstream>, asked: Asked
     let buffers = &downstream.worker().pool.buffers;
     let body = client.begin_body(received.body, received.expects_continue);
     let mut answer = {
-        let answering = request::answer(downstream, &mut heads, reading, body);
-        let mut answering = pin!(answering);
+        let mut answering = pin!(request::answer(downstream, &mut heads, reading, body));
         let answer = poll_fn(|cx| {
             downstream.park(cx.waker());
             // Pauses are the request's own business.
