@@ -15,11 +15,12 @@ pub(crate) mod balancer;
 // What an exchange is made of, from the socket up.
 mod error;
 
-mod connection;
+mod sending;
 mod watch;
 
+mod connection;
+
 mod pool;
-mod sending;
 
 // After 101.
 mod tunnel;

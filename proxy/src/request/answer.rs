@@ -24,10 +24,6 @@ pub(crate) struct Answer {
 }
 
 /// What a response holds.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a box would be an allocation for each request that is forwarded"
-)]
 pub(super) enum Content {
     /// Nothing.
     Empty,

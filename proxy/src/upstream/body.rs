@@ -25,10 +25,6 @@ pub(crate) struct ResponseBody {
 }
 
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a box would be an allocation for each request that is forwarded"
-)]
 enum Stage {
     /// More may come.
     Coming(Transfer),
@@ -56,7 +52,7 @@ impl ResponseBody {
         // A fault in these bytes is met again, and told, when the body is read.
         let mut ahead = body.decoder.clone();
         if let Stage::Coming(transfer) = &mut body.stage
-            && transfer.receiving.find_piece(&mut ahead, framed).is_ok()
+            && transfer.receiving().find_piece(&mut ahead, framed).is_ok()
         {
             body.decoder = ahead;
         }
@@ -89,7 +85,7 @@ impl ResponseBody {
     /// The piece that is at hand.
     pub(crate) fn piece(&self) -> &[u8] {
         match &self.stage {
-            Stage::Coming(transfer) => transfer.receiving.piece(),
+            Stage::Coming(transfer) => transfer.piece(),
             Stage::Here(_, receiving) => receiving.piece(),
             Stage::Failed => &[],
         }
@@ -98,7 +94,7 @@ impl ResponseBody {
     /// Uses bytes from the front of the piece.
     pub(crate) fn use_piece(&mut self, len: usize) {
         match &mut self.stage {
-            Stage::Coming(transfer) => transfer.receiving.use_piece(len),
+            Stage::Coming(transfer) => transfer.receiving().use_piece(len),
             Stage::Here(pool, receiving) => {
                 receiving.use_piece(len);
                 receiving.release(&pool.buffers);
@@ -115,7 +111,7 @@ impl ResponseBody {
                 Stage::Failed => return Poll::Ready(Ok(0)),
             };
             let len = transfer
-                .receiving
+                .receiving()
                 .find_piece(&mut self.decoder, self.framed)?;
             if self.decoder.is_done() {
                 self.finish_if_done();

@@ -114,7 +114,7 @@ impl Exchange {
                 return Poll::Ready(Err(self.transfer.closed()));
             }
             while let Some(received) = self.parse(into)? {
-                self.transfer.receiving.consume(received.head_len);
+                self.transfer.receiving().consume(received.head_len);
                 if into.status() >= 200 || self.switches(into)? {
                     self.received = Some(received);
                     self.transfer.pause();
@@ -126,7 +126,7 @@ impl Exchange {
     }
 
     fn parse(&mut self, into: &mut ResponseHead) -> Result<Option<Received>, UpstreamError> {
-        let unread = self.transfer.receiving.unread();
+        let unread = self.transfer.receiving().unread();
         if unread.is_empty() {
             return Ok(None);
         }

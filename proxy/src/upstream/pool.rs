@@ -11,6 +11,7 @@ use ahash::AHashMap;
 use tokio::net::TcpStream;
 
 use crate::buffers::Buffers;
+use crate::receiving::Receiving;
 
 use super::connection::Connection;
 
@@ -48,14 +49,14 @@ pub(super) struct Home {
 
 #[derive(Debug)]
 struct Idle {
-    connection: Connection,
+    connection: Box<Connection>,
     since: u32,
 }
 
 /// A connection in use. Dropping it closes the connection.
 #[derive(Debug)]
 pub(super) struct Lease {
-    pub(super) connection: Connection,
+    pub(super) connection: Box<Connection>,
     pub(super) is_reused: bool,
     home: Rc<Home>,
 }
@@ -132,9 +133,10 @@ impl Pool {
 }
 
 impl Lease {
-    /// The socket alone: it does not come back.
-    pub(super) fn into_stream(self) -> TcpStream {
-        self.connection.stream
+    /// The socket and what has come in: they do not come back.
+    pub(super) fn into_parts(self) -> (TcpStream, Receiving) {
+        let connection = *self.connection;
+        (connection.stream, connection.receiving)
     }
 }
 
@@ -155,7 +157,7 @@ impl Home {
     }
 
     /// A new connection as one in use.
-    pub(super) fn lease(self: &Rc<Self>, connection: Connection) -> Lease {
+    pub(super) fn lease(self: &Rc<Self>, connection: Box<Connection>) -> Lease {
         Lease {
             connection,
             is_reused: false,

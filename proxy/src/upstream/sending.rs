@@ -20,7 +20,7 @@ const WAITING: usize = 16 * 1024;
 const COPIED: usize = 4 * 1024;
 
 /// The request on its way out.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Sending {
     /// The head and small pieces of body; `written` of them have gone.
     out: Vec<u8>,
@@ -39,12 +39,8 @@ impl Sending {
     pub(super) fn new(out: Vec<u8>, body: Option<RequestBody>) -> Self {
         Self {
             out,
-            written: 0,
-            large: 0,
             body,
-            broken: None,
-            is_begun: false,
-            is_body_begun: false,
+            ..Self::default()
         }
     }
 
