@@ -13,7 +13,7 @@ pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
     /// There is none, whatever the head says: 1xx, 204, 304, and every answer to HEAD. `Content-Length` is written if the head
-    /// has one, for it tells of the body that is left out; 1xx and 204 have none (RFC 9110 section 8.6).
+    /// has one, for it tells of the body that is left out; 1xx and 204 have none (RFC 9110 section 8.6), whatever is asked for.
     None,
     /// A body of so many bytes.
     Length(u64),
@@ -48,7 +48,9 @@ pub fn encode_head(
 ) {
     let status = head.status();
     encode_status_line(status, out);
-    let keeps_length = framing == Framing::None && status >= 200 && status != 204;
+    let has_no_body = status < 200 || status == 204;
+    let framing = if has_no_body { Framing::None } else { framing };
+    let keeps_length = framing == Framing::None && !has_no_body;
     let mut is_dated = false;
     for field in head.fields().iter() {
         match field.id {
