@@ -1,13 +1,13 @@
 //! HTTP as bytes: pure functions and values, no sockets, no async, no clock.
 //!
 //! ```text
-//! request target + fields ─► canonical ─► head ─► (routing, filters) ─► h1 encode ─► upstream
-//!                                         head ◄──────────────────────── h1 parse ◄── upstream
+//! client ─► h1 ─► canonical ─► head ─► (routing, filters) ─► h1 ─► upstream
+//! client ◄─ h1 ◄───────────── head ◄─ (filters) ◄────────── h1 ◄─ upstream
 //! ```
 //!
 //! - [`head`]: the compact head, the one type that routing, filters and the codec see;
 //! - [`canonical`]: the one reading of a request's host and path;
-//! - [`h1`]: HTTP/1 towards upstreams: request heads out, response heads and bodies in.
+//! - [`h1`]: HTTP/1 on both sides: heads and bodies in, heads out.
 //!
 //! The proxy's two sides use all of it; the control plane uses `canonical` to explain what a proxy would do.
 

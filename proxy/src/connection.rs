@@ -1,145 +1,195 @@
-//! One client connection: HTTP/1.1 by hyper, timeouts, drain and what follows an upgrade by us. hyper has no idle timeout,
-//! starts its timeout for heads while a connection is idle, and knows nothing of a reader that stands still; the worker's
-//! wheel does.
+//! One client connection of HTTP/1, from its first byte to its last: heads in, answers out, one request after the other. All
+//! of it is one future: a client that goes away ends its request by dropping that. Timeouts are the worker's wheel's.
+//!
+//! ```text
+//! incoming ─► request::answer ─► reply ─► incoming …
+//!    │ no request                  └─► tunnel
+//!    └─► refusal ─► reply ─► closing
+//! ```
 
-mod io;
+mod closing;
+mod incoming;
+mod reply;
 
-use std::convert::Infallible;
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::pin::pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
-use std::time::Duration;
+use std::task::Poll;
 
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
-use tokio::io::AsyncWriteExt;
+use http_wire::head::{FieldId, Fields};
 use tokio::net::TcpStream;
 
-use crate::cause::Cause;
-use crate::request::{self, Switch};
-use crate::worker::{Downstream, Expiry, Phase};
+use crate::client::Client;
+use crate::request::{self, Answer, Tunnel};
+use crate::worker::{Downstream, Expiry, Heads, Phase};
 
-use io::Watched;
-
-/// Largest head, and the most that is read ahead or waits to be written. Envoy's limit for heads is 60 KiB.
-const BUFFER_SIZE: usize = 64 * 1024;
-/// How long a client may take to read the last response before the socket is closed (Envoy's `delayed_close_timeout`).
-/// Without it, bytes that we have not read would make the kernel reset the connection and take the response with it.
-const LINGER: Duration = Duration::from_secs(1);
-/// What a client is told whose head takes too long.
-const HEAD_TIMEOUT: &[u8] =
-    b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\nserver: signalbox\r\n\r\n";
+use incoming::{Asked, Stop};
+use reply::{Manner, Reply};
 
 /// How a connection came to its end.
 enum End {
-    /// By itself: both sides are done.
+    /// Both sides are done with it, or one is: what was said is to be read.
     Done,
-    /// hyper could not go on.
-    Failed(hyper::Error),
-    /// Its time was up.
-    Expired(Expiry),
+    /// The client is gone, or its time was up.
+    Gone,
+    /// The answer broke off, and nothing but a broken connection says so.
+    Broken,
+    /// It goes on as something else.
+    Switched(Box<Tunnel>),
 }
 
 /// Serves a connection to its end.
 pub(crate) async fn serve(stream: TcpStream, downstream: Rc<Downstream>) {
-    let switch = Switch::default();
-    let (answered, switching) = (downstream.clone(), switch.clone());
-    let service = service_fn(move |request| {
-        let response = request::answer(answered.clone(), switching.clone(), request);
-        async { Ok::<_, Infallible>(response.await) }
-    });
-    let io = TokioIo::new(Watched::new(stream, downstream.clone()));
-    let mut connection = http1::Builder::new()
-        .max_buf_size(BUFFER_SIZE)
-        .max_header_size(BUFFER_SIZE)
-        .header_read_timeout(None)
-        .serve_connection(io, service);
-    let end = poll_fn(|cx| step(&mut connection, &downstream, cx)).await;
-    let parts = connection.into_parts();
-    let stream = parts.io.into_inner().into_stream();
-    match (end, switch.take()) {
-        // hyper has written the 101 and leaves the socket as it is.
-        (End::Done, Some(tunnel)) => tunnel.carry(stream, &parts.read_buf, &downstream).await,
-        (end, _) => close(stream, &downstream, end).await,
-    }
-}
-
-/// Does what can be done now.
-fn step<C: Served>(connection: &mut C, downstream: &Downstream, cx: &mut Context<'_>) -> Poll<End> {
-    downstream.park(cx.waker());
-    match (downstream.expired(), downstream.phase()) {
-        (None, _) | (Some(Expiry::Stream), Phase::Request) => {}
-        (Some(Expiry::Idle), Phase::Idle) => {
-            downstream.take_expiry(Expiry::Idle);
-            Pin::new(&mut *connection).graceful_shutdown();
-        }
-        (Some(Expiry::Head), Phase::Head) => return Poll::Ready(End::Expired(Expiry::Head)),
-        (Some(Expiry::Stream), Phase::Response | Phase::Idle) => {
-            return Poll::Ready(End::Expired(Expiry::Stream));
-        }
-        // Something moved after all.
-        (Some(stale), _) => {
-            downstream.take_expiry(stale);
-        }
-    }
-    let done = Pin::new(connection).poll(cx);
-    done.map(|result| result.map_or_else(End::Failed, |()| End::Done))
-}
-
-/// What [`step`] needs of a connection of hyper, whose type cannot be named.
-trait Served: Future<Output = hyper::Result<()>> + Unpin {
-    fn graceful_shutdown(self: Pin<&mut Self>);
-}
-
-impl<I, B, S> Served for http1::Connection<I, S>
-where
-    S: hyper::service::HttpService<hyper::body::Incoming, ResBody = B> + Unpin,
-    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    I: hyper::rt::Read + hyper::rt::Write + Unpin,
-    B: http_body::Body + 'static,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    fn graceful_shutdown(self: Pin<&mut Self>) {
-        http1::Connection::graceful_shutdown(self);
-    }
-}
-
-/// Counts how it ended and closes the socket.
-async fn close(stream: TcpStream, downstream: &Downstream, end: End) {
+    let client = Client::new(stream);
+    let end = converse(&client, &downstream).await;
+    // Whatever read a body has ended with its request.
+    let Some(client) = Rc::into_inner(client) else {
+        return;
+    };
+    let (stream, mut unread) = client.into_parts();
     match end {
-        End::Done => linger(stream).await,
-        End::Failed(error) if error.is_parse() => {
-            // hyper has answered it with 400, 414 or 431.
-            downstream.worker().count_failure(Cause::DownstreamProtocol);
-            linger(stream).await;
+        End::Switched(tunnel) => tunnel.carry(stream, unread, &downstream).await,
+        end => {
+            unread.discard(&downstream.worker().pool.buffers);
+            closing::close(stream, end).await;
         }
-        End::Failed(error) => {
-            tracing::debug!(peer = %downstream.peer(), %error, "connection failed");
-        }
-        End::Expired(Expiry::Head) => {
-            downstream.worker().count_failure(Cause::HeadTimeout);
-            // A socket that takes nothing now takes nothing later.
-            let _ = stream.try_write(HEAD_TIMEOUT);
-        }
-        End::Expired(_) => {}
     }
 }
 
-/// Says that nothing more will come and reads on until the client closes, so that what it has not read yet is not lost.
-async fn linger(mut stream: TcpStream) {
-    // Said already unless hyper gave up; saying it again changes nothing.
-    let _ = stream.shutdown().await;
-    let read_out = async { while stream.readable().await.is_ok() && discard(&stream) {} };
-    let _ = tokio::time::timeout(LINGER, read_out).await;
+/// Requests and answers.
+async fn converse(client: &Rc<Client>, downstream: &Rc<Downstream>) -> End {
+    loop {
+        let end = match incoming::next(client, downstream).await {
+            Ok(asked) => exchange(client, downstream, asked).await,
+            Err(Stop::End(end)) => Some(end),
+            Err(Stop::Refused(malformed)) => {
+                let mut heads = downstream.worker().heads();
+                let answer = request::refuse(downstream, &mut heads, malformed);
+                refuse(client, downstream, heads, answer).await
+            }
+            Err(Stop::Late) => {
+                let mut heads = downstream.worker().heads();
+                let answer = request::hurry(downstream, &mut heads);
+                refuse(client, downstream, heads, answer).await
+            }
+        };
+        if let Some(end) = end {
+            return end;
+        }
+    }
 }
 
-/// Throws away what has arrived. `false` at the end.
-fn discard(stream: &TcpStream) -> bool {
-    let mut scrap = [0; 4096];
-    match stream.try_read(&mut scrap) {
-        Ok(len) => len > 0,
-        Err(error) => error.kind() == std::io::ErrorKind::WouldBlock,
+/// One request and its answer; how the connection ends, if it does.
+async fn exchange(client: &Rc<Client>, downstream: &Rc<Downstream>, asked: Asked) -> Option<End> {
+    let Asked {
+        mut heads,
+        received,
+        reading,
+    } = asked;
+    let buffers = &downstream.worker().pool.buffers;
+    let body = client.begin_body(received.body, received.expects_continue);
+    let mut answer = {
+        let mut answering = pin!(request::answer(downstream, &mut heads, reading, body));
+        let answer = poll_fn(|cx| {
+            downstream.park(cx.waker());
+            // Pauses are the request's own business.
+            let _ = overdue(downstream);
+            let polled = match answering.as_mut().poll(cx) {
+                Poll::Ready(answer) => Poll::Ready(Some(answer)),
+                Poll::Pending => client.poll_gone(buffers, cx).map(|()| None),
+            };
+            note_moves(client, downstream);
+            polled
+        });
+        match answer.await {
+            Some(answer) => answer,
+            None => return Some(End::Gone),
+        }
+    };
+    let tunnel = answer.take_tunnel();
+    let is_last = !received.persists
+        || downstream.is_draining()
+        // A client that asked for another protocol and did not get it may have begun with it all the same, and its next
+        // bytes may be anything: as Envoy, which reads no second request after such a one.
+        || heads.request.upgrade().is_some()
+        || says_close(heads.response.fields())
+        // What is left of a body that nobody reads would be taken for a request.
+        || (answer.is_ours() && !client.skip_body());
+    let manner = Manner::of(&heads, &answer, tunnel.is_some(), is_last);
+    if let Err(end) = write(client, downstream, heads, &manner, &mut answer).await {
+        return Some(end);
     }
+    drop(answer);
+    match tunnel {
+        Some(tunnel) => Some(End::Switched(tunnel)),
+        None if manner.is_last || !client.skip_body() => Some(End::Done),
+        None => None,
+    }
+}
+
+/// Answers what is no request; nothing that follows it can be one.
+async fn refuse(
+    client: &Client,
+    downstream: &Rc<Downstream>,
+    heads: Heads,
+    mut answer: Answer,
+) -> Option<End> {
+    let manner = Manner::of(&heads, &answer, false, true);
+    let written = write(client, downstream, heads, &manner, &mut answer).await;
+    Some(written.err().unwrap_or(End::Done))
+}
+
+/// Writes an answer to its end. The heads are given back as soon as the answer's is on its way.
+async fn write(
+    client: &Client,
+    downstream: &Rc<Downstream>,
+    heads: Heads,
+    manner: &Manner,
+    answer: &mut Answer,
+) -> Result<(), End> {
+    let worker = downstream.worker();
+    let mut reply = Reply::new(&heads.response, manner, answer, client, worker);
+    drop(heads);
+    downstream.begin_response();
+    let written = poll_fn(|cx| {
+        downstream.park(cx.waker());
+        if overdue(downstream).is_some() {
+            return Poll::Ready(Err(End::Gone));
+        }
+        let polled = reply.poll(answer, client, downstream, cx);
+        note_moves(client, downstream);
+        polled
+    });
+    let written = written.await;
+    reply.end(worker);
+    written
+}
+
+/// Which time is up, if it is that of what the connection does now. A pause in a request is the request's to find.
+fn overdue(downstream: &Downstream) -> Option<Expiry> {
+    let expiry = downstream.expired()?;
+    match (expiry, downstream.phase()) {
+        (Expiry::Stream, Phase::Request) => None,
+        (Expiry::Idle, Phase::Idle)
+        | (Expiry::Head, Phase::Head)
+        | (Expiry::Stream, Phase::Response) => Some(expiry),
+        // Something moved after all.
+        _ => {
+            downstream.take_expiry(expiry);
+            None
+        }
+    }
+}
+
+/// Bytes of a body are a sign of life too.
+fn note_moves(client: &Client, downstream: &Downstream) {
+    if client.has_moved() {
+        downstream.note_read();
+    }
+}
+
+/// Whether the answer says by itself that it is the last one.
+fn says_close(fields: &Fields) -> bool {
+    let mut options = fields.get_all(FieldId::Connection);
+    options.any(|option| option.eq_ignore_ascii_case(b"close"))
 }

@@ -17,6 +17,13 @@ mod metrics;
 
 pub mod outcomes;
 
+// Bytes of connections.
+mod buffers;
+
+mod receiving;
+
+mod client;
+
 // Towards endpoints.
 mod upstream;
 

@@ -2,7 +2,7 @@
 //! and do not call each other. A request reads the live config once and keeps it to its end, and whatever happens
 //! it ends in a response or in a cause that is counted.
 
-mod body;
+mod answer;
 mod failure;
 mod forward;
 mod forwarded;
@@ -11,43 +11,42 @@ mod in_flight;
 mod local;
 mod record;
 mod redirect;
-mod respond;
 mod rewrite;
 mod tunnel;
 
 use std::rc::Rc;
 
-use http::{Request, Response};
-use http_body::Body as _;
-use hyper::body::Incoming;
+use http_wire::h1::Malformed;
 use tokio::time::Instant;
 use xds::resource::virtual_host::VirtualHost;
 use xds::route::{Action, Route, WeightedCluster};
 use xds::route_table::Lookup;
 
 use crate::cause::Cause;
+use crate::client::RequestBody;
 use crate::live::LiveListener;
 use crate::metrics::class_index;
 use crate::worker::{Downstream, Pair, View};
 
-pub(crate) use body::Body;
-pub(crate) use tunnel::Switch;
+pub(crate) use answer::Answer;
+pub(crate) use failure::Failure;
+pub(crate) use head::read;
+pub(crate) use tunnel::Tunnel;
 
-use body::Content;
-use failure::Failure;
+use answer::Content;
 use in_flight::Watch;
 use record::Record;
 
-/// Answers one request of a connection. If it switches to another protocol, what comes after the answer is in `switch`.
+/// Answers one request of a connection, which has been [`read`]; `body` is what will come behind its head. The answer's head is
+/// in `heads.response`.
 pub(crate) async fn answer(
-    downstream: Rc<Downstream>,
-    switch: Switch,
-    request: Request<Incoming>,
-) -> Response<Body> {
+    downstream: &Rc<Downstream>,
+    heads: &mut Pair,
+    reading: Result<(), Failure>,
+    body: Option<RequestBody>,
+) -> Answer {
     let started = Instant::now();
-    let watch = Watch::new(&downstream);
-    let mut heads = downstream.worker().heads();
-    let (mut parts, body) = request.into_parts();
+    let watch = Watch::new(downstream);
     let (content, record) = match downstream.begin_request() {
         Some((view, position)) => {
             let listener = view.listener(position);
@@ -57,24 +56,49 @@ pub(crate) async fn answer(
                 .requests
                 .inc();
             let call = Call {
-                downstream: &downstream,
+                downstream,
                 view: &view,
                 listener,
                 started,
                 record: Record::new(view.books(), started),
             };
-            let outcome = handle(&call, &mut heads, &mut parts, body).await;
-            let content = call.finish(outcome, &mut heads);
+            let outcome = match reading {
+                Ok(()) => handle(&call, heads, body).await,
+                Err(failure) => Err(failure),
+            };
+            let content = call.finish(outcome, heads);
             (content, call.record)
         }
         None => {
-            let content = local::failure(&Failure::of(Cause::NoRoute), &mut heads);
+            let content = local::failure(&Failure::of(Cause::NoRoute), heads);
             (content, Record::new(None, started))
         }
     };
     watch.end();
-    let content = content.hand_over(&switch);
-    respond::response(downstream, &heads, content, parts, record)
+    Answer::new(content, downstream.clone(), record)
+}
+
+/// The answer to what is no request.
+pub(crate) fn refuse(
+    downstream: &Rc<Downstream>,
+    heads: &mut Pair,
+    malformed: Malformed,
+) -> Answer {
+    tracing::debug!(peer = %downstream.peer(), cause = malformed.code(), "no request");
+    give_up(downstream, heads, &malformed.into())
+}
+
+/// The answer to a head that took too long.
+pub(crate) fn hurry(downstream: &Rc<Downstream>, heads: &mut Pair) -> Answer {
+    give_up(downstream, heads, &Failure::of(Cause::HeadTimeout))
+}
+
+fn give_up(downstream: &Rc<Downstream>, heads: &mut Pair, failure: &Failure) -> Answer {
+    downstream.worker().count_failure(failure.cause);
+    let content = local::failure(failure, heads);
+    local::settle_type(&content, &mut heads.response);
+    let record = Record::new(None, Instant::now());
+    Answer::new(content, downstream.clone(), record)
 }
 
 /// What the steps of one request share.
@@ -92,12 +116,10 @@ struct Call<'c> {
 async fn handle(
     call: &Call<'_>,
     heads: &mut Pair,
-    parts: &mut http::request::Parts,
-    body: Incoming,
+    body: Option<RequestBody>,
 ) -> Result<Content, Failure> {
-    head::read(parts, &mut heads.request)?;
     // Before the end of its body a request cannot switch, and we may take it as one that does not ask (RFC 9110 section 7.8).
-    if body.is_end_stream() {
+    if body.is_none() {
         heads.request.keep_upgrade()?;
     }
     forwarded::sanitise(

@@ -13,15 +13,14 @@
 pub(crate) mod balancer;
 
 // What an exchange is made of, from the socket up.
-mod buffers;
 mod error;
 
-mod connection;
+mod sending;
 mod watch;
 
+mod connection;
+
 mod pool;
-mod receiving;
-mod sending;
 
 // After 101.
 mod tunnel;
@@ -40,6 +39,3 @@ pub(crate) use error::UpstreamError;
 pub(crate) use exchange::{Exchange, Limits};
 pub(crate) use pool::Pool;
 pub(crate) use tunnel::{Side, Tunnel};
-
-/// The body of a request, as the downstream side hands it over.
-pub(crate) type RequestBody = hyper::body::Incoming;

@@ -3,6 +3,7 @@
 //! What the thread does (accept, serve, drain) is in `listener` and `connection`.
 
 mod connections;
+mod date;
 mod downstream;
 mod heads;
 mod view;
@@ -27,6 +28,7 @@ pub(crate) use heads::{Heads, Pair};
 pub(crate) use view::{Place, Target, View};
 
 use connections::Connections;
+use date::Date;
 use wheel::Wheel;
 
 /// How long idle connections may stay after their listener has begun to drain. They are closed spread over this time:
@@ -47,6 +49,7 @@ pub(crate) struct Worker {
     places: RefCell<Vec<Rc<Place>>>,
     connections: Connections,
     wheel: RefCell<Wheel>,
+    date: RefCell<Date>,
     started: Instant,
     /// Ticks since `started`, as of the last look at the clock.
     now: Cell<u32>,
@@ -68,6 +71,7 @@ impl Worker {
             places: RefCell::default(),
             connections: Connections::default(),
             wheel: RefCell::default(),
+            date: RefCell::default(),
             started: Instant::now(),
             now: Cell::new(0),
             changed: Notify::new(),
@@ -173,6 +177,11 @@ impl Worker {
                 None => downstream.disarm(),
             }
         }
+    }
+
+    /// The date as responses state it.
+    pub(crate) fn with_date(&self, write: impl FnOnce(&[u8])) {
+        write(self.date.borrow_mut().at(self.now.get()));
     }
 
     // === counters ===

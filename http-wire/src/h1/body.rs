@@ -1,6 +1,7 @@
 //! Bodies in: where the data is and where it ends (RFC 9112 sections 6 and 7).
 //! Bytes of the connection go in piece by piece, ranges of them come out: nothing is copied or kept.
-//! Chunk extensions and trailers are checked, bounded and dropped.
+//! Who wants the data calls [`Decoder::decode`]; who only hands it on in chunks calls [`Decoder::pass`] and gets the chunks as
+//! they are. Either way chunk extensions and trailers are checked, bounded and dropped.
 
 use super::Malformed;
 use crate::octets;
@@ -12,6 +13,9 @@ const MAX_EXTENSIONS: u32 = 16 * 1024;
 const MAX_TRAILERS: u32 = 16 * 1024;
 /// 16 hexadecimal digits fill 64 bits.
 const MAX_SIZE_DIGITS: u8 = 16;
+
+/// Most digits of a chunk size that is passed on as it stands: servers that keep it in 32 bits read that alike.
+const MAX_PASSED_DIGITS: u8 = 8;
 
 /// How a body ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,11 +35,12 @@ pub enum BodyLength {
 pub struct Step {
     /// Bytes of the input that are dealt with, data included.
     pub consumed: usize,
-    /// The data among them; empty when there was none.
+    /// The data among them, or what is passed on; empty when there was none.
     pub data: Range<usize>,
 }
 
-/// Reads one body. Call [`Decoder::decode`] with what is there until it consumes nothing or is done.
+/// Reads one body. Call [`Decoder::decode`] or [`Decoder::pass`], and always the same, with what is there until it consumes
+/// nothing or is done.
 #[derive(Clone, Debug)]
 pub struct Decoder {
     state: State,
@@ -77,6 +82,20 @@ impl Decoder {
 
     /// Takes the next piece of the body from the front of `input`.
     pub fn decode(&mut self, input: &[u8]) -> Result<Step, Malformed> {
+        self.step(input, Chunked::decode)
+    }
+
+    /// The same, but what comes out of a chunked body is still chunked: sizes, data and the end, and nothing else. Of what is
+    /// malformed, the part before it comes out first.
+    pub fn pass(&mut self, input: &[u8]) -> Result<Step, Malformed> {
+        self.step(input, Chunked::pass)
+    }
+
+    fn step(
+        &mut self,
+        input: &[u8],
+        chunked_step: impl Fn(&mut Chunked, &[u8]) -> Result<Step, Malformed>,
+    ) -> Result<Step, Malformed> {
         let step = match &mut self.state {
             State::Done => Step {
                 consumed: 0,
@@ -94,7 +113,7 @@ impl Decoder {
                     data: 0..taken,
                 }
             }
-            State::Chunked(chunked) => chunked.decode(input)?,
+            State::Chunked(chunked) => chunked_step(chunked, input)?,
         };
         if matches!(
             self.state,
@@ -170,6 +189,45 @@ impl Chunked {
         })
     }
 
+    fn pass(&mut self, input: &[u8]) -> Result<Step, Malformed> {
+        let (mut start, mut end) = (0, 0);
+        while end < input.len() && self.at != At::End {
+            if self.at == At::Data {
+                let taken = bounded(self.size, input.len() - end);
+                self.size -= taken as u64;
+                if self.size == 0 {
+                    self.at = At::DataCr;
+                }
+                end += taken;
+                continue;
+            }
+            let next = match self.next(input[end]) {
+                Ok(_) if self.digits > MAX_PASSED_DIGITS => Err(Malformed::Chunk),
+                next => next,
+            };
+            let is_dropped = match next {
+                Ok(next) => is_extra(next) || self.at == At::TrailerLf,
+                Err(_) if end > start => break,
+                Err(malformed) => return Err(malformed),
+            };
+            self.at = next?;
+            end += 1;
+            if is_dropped && end - 1 > start {
+                return Ok(Step {
+                    consumed: end,
+                    data: start..end - 1,
+                });
+            }
+            if is_dropped {
+                start = end;
+            }
+        }
+        Ok(Step {
+            consumed: end,
+            data: start..end,
+        })
+    }
+
     fn next(&mut self, byte: u8) -> Result<At, Malformed> {
         match (self.at, byte) {
             (At::Size, b'\r') if self.digits > 0 => Ok(At::SizeLf),
@@ -220,6 +278,14 @@ impl Chunked {
             _ => Err(Malformed::ChunkExtra),
         }
     }
+}
+
+/// True for what is neither size, data nor end.
+fn is_extra(at: At) -> bool {
+    matches!(
+        at,
+        At::Extension | At::TrailerName | At::TrailerValue | At::TrailerLf
+    )
 }
 
 fn count(bytes: &mut u32, most: u32) -> Result<(), Malformed> {

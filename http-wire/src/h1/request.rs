@@ -2,6 +2,7 @@
 //! The framing fields are written from [`Framing`] alone and never from the head, so a message has one length by construction.
 //! Nothing can fail here: a head holds nothing that could not be written.
 
+use super::number::encode_number;
 use crate::head::{FieldId, RequestHead};
 
 /// What follows the data of every chunk.
@@ -88,20 +89,6 @@ fn is_end_to_end(id: FieldId) -> bool {
             | FieldId::Upgrade
             | FieldId::Http2Settings
     )
-}
-
-fn encode_number(mut number: u64, radix: u64, out: &mut Vec<u8>) {
-    let mut digits = [0; 20];
-    let mut start = digits.len();
-    loop {
-        start -= 1;
-        digits[start] = b"0123456789abcdef"[(number % radix) as usize];
-        number /= radix;
-        if number == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(&digits[start..]);
 }
 
 #[cfg(test)]

@@ -2,18 +2,13 @@
 //! The bytes read so far go in, a filled [`ResponseHead`] comes out as soon as they hold all of it.
 //! The body itself is read by `body`; what an interim response or a status means is the caller's to know.
 
-use super::Malformed;
 use super::body::BodyLength;
+use super::lines::{check_line_ends, content_length, store};
+use super::{MAX_FIELDS, MAX_HEAD, Malformed};
 use crate::head::{FieldId, Fields, ResponseHead};
 use crate::octets;
 use httparse::{Error, Header, ParserConfig, Response, Status};
 use std::mem::MaybeUninit;
-use std::ops::Range;
-
-/// Largest response head in bytes.
-pub const MAX_HEAD: usize = 64 * 1024;
-/// Most fields in one response head.
-pub const MAX_FIELDS: usize = 100;
 
 /// What a response head says beyond its fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -173,43 +168,6 @@ impl Said {
             (false, None) => (BodyLength::UntilClose, false),
         })
     }
-}
-
-/// One plain decimal number: no sign, no list, no space (RFC 9112 section 6.3, rule 5).
-fn content_length(value: &[u8]) -> Result<u64, Malformed> {
-    if value.is_empty() || value.len() > 19 || !value.iter().all(u8::is_ascii_digit) {
-        return Err(Malformed::ContentLength);
-    }
-    Ok(value
-        .iter()
-        .fold(0, |length, digit| length * 10 + u64::from(digit - b'0')))
-}
-
-/// httparse takes a bare LF for the end of a line; a reader that does not would see another head.
-fn check_line_ends(head: &[u8], fields: &[Header<'_>]) -> Result<(), Malformed> {
-    let mut starts = fields
-        .iter()
-        .map(|field| range(head, field.name.as_bytes()).start);
-    let ends_in_crlf = |start: usize| head[..start].ends_with(b"\r\n");
-    if starts.all(ends_in_crlf) && head.ends_with(b"\r\n\r\n") {
-        Ok(())
-    } else {
-        Err(Malformed::LineEnd)
-    }
-}
-
-/// Copies the head in one go and makes fields of its ranges.
-fn store(head: &[u8], parsed: &[Header<'_>], fields: &mut Fields) {
-    fields.buffer().extend_from_slice(head);
-    for field in parsed {
-        fields.push_stored(range(head, field.name.as_bytes()), range(head, field.value));
-    }
-}
-
-/// Where `part`, which httparse cut out of `whole`, stands in it.
-fn range(whole: &[u8], part: &[u8]) -> Range<usize> {
-    let start = part.as_ptr().addr() - whole.as_ptr().addr();
-    start..start + part.len()
 }
 
 fn malformed(error: Error) -> Malformed {

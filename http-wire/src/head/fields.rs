@@ -135,7 +135,7 @@ impl Fields {
     /// Adds a field behind all others; those of the same name stay. White space around `value` is dropped.
     pub fn append<'k>(&mut self, key: impl Into<Key<'k>>, value: &[u8]) -> Result<(), Invalid> {
         match key.into() {
-            Key::Id(id) => self.push(id.name().unwrap_or("").as_bytes(), value),
+            Key::Id(id) => self.push_known(id, value),
             Key::Name(name) => self.push(name.as_bytes(), value),
         }
     }
@@ -158,14 +158,43 @@ impl Fields {
         Ok(())
     }
 
+    /// A name that is well known is a token in lower case.
+    fn push_known(&mut self, id: FieldId, value: &[u8]) -> Result<(), Invalid> {
+        let name = id.name().ok_or(Invalid::Name)?;
+        let value = octets::trim(value);
+        if !octets::is_value(value) {
+            return Err(Invalid::Value);
+        }
+        self.reserve(name.len() + value.len())?;
+        let start = self.mark();
+        self.bytes.extend_from_slice(name.as_bytes());
+        let border = self.mark();
+        self.bytes.extend_from_slice(value);
+        let name = Span { start, end: border };
+        let value = self.since(border);
+        self.entries.push(Entry {
+            id,
+            name,
+            value,
+            doomed: false,
+        });
+        Ok(())
+    }
+
     /// Puts one field in the place of all of that name.
     pub fn set<'k>(&mut self, key: impl Into<Key<'k>>, value: &[u8]) -> Result<(), Invalid> {
         let key = key.into();
         let before = self.entries.len();
         self.append(key, value)?;
-        self.doom(key);
-        self.entries[before].doomed = false;
-        self.sweep();
+        // Most that are set are new.
+        if self.entries[..before]
+            .iter()
+            .any(|entry| self.is(entry, key))
+        {
+            self.doom(key);
+            self.entries[before].doomed = false;
+            self.sweep();
+        }
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! One worker's way to its slots of a config: found by the address of the route or the name of the cluster, made with the
 //! first request that comes their way. After that a count is a look into a table and a few stores.
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::rc::Rc;
@@ -12,6 +12,9 @@ use xds::route::Route;
 
 use super::slot::{Mark, Slot};
 use super::{End, Entry, Outcomes, RouteName, Subject};
+
+/// Routes that are found without a look into the table: most traffic takes a few.
+const RECENT: usize = 32;
 
 /// Hashes an address. Nobody from outside chooses it, so one multiplication will do.
 #[derive(Debug, Default)]
@@ -27,6 +30,8 @@ pub(crate) struct Books {
     outcomes: Arc<Outcomes>,
     worker: usize,
     routes: RefCell<HashMap<*const Route, Position, BuildHasherDefault<AddressHasher>>>,
+    /// Some of `routes`, each at the place that its address says.
+    recent: [Cell<(*const Route, Position)>; RECENT],
     clusters: RefCell<HashMap<Arc<str>, Position, RandomState>>,
     unrouted: OnceCell<Position>,
     /// What stands in the list, at the same positions.
@@ -47,6 +52,7 @@ impl Books {
                 outcomes: outcomes.clone(),
                 worker,
                 routes: RefCell::default(),
+                recent: std::array::from_fn(|_| Cell::new((std::ptr::null(), Position(0)))),
                 clusters: RefCell::default(),
                 unrouted: OnceCell::new(),
                 entries: RefCell::default(),
@@ -56,6 +62,24 @@ impl Books {
 
     /// Where a route is counted. `configuration` and `virtual_host` are the names on the way to it.
     pub(crate) fn route(
+        &self,
+        configuration: Option<&Arc<str>>,
+        virtual_host: &Arc<str>,
+        route: &Arc<Route>,
+    ) -> Position {
+        let address = Arc::as_ptr(route);
+        // Routes are larger than a line of the cache, so the bits below it tell little.
+        let recent = &self.recent[(address.addr() / 64) % RECENT];
+        let (known, position) = recent.get();
+        if known == address {
+            return position;
+        }
+        let position = self.find_or_open(configuration, virtual_host, route);
+        recent.set((address, position));
+        position
+    }
+
+    fn find_or_open(
         &self,
         configuration: Option<&Arc<str>>,
         virtual_host: &Arc<str>,

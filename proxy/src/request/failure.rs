@@ -3,14 +3,16 @@
 //! they have.
 
 use http_wire::canonical::Refusal;
+use http_wire::h1::Malformed;
 use http_wire::head::Invalid;
 
 use crate::cause::Cause;
+use crate::client::BodyError;
 use crate::upstream::UpstreamError;
 
 /// Why, and what is said.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Failure {
+pub(crate) struct Failure {
     pub(super) cause: Cause,
     pub(super) status: u16,
     /// One short line, or nothing.
@@ -48,8 +50,8 @@ impl Failure {
         }
     }
 
-    /// A request that asks for what no proxy or only a forward proxy does.
-    pub(super) const fn refused(status: u16, text: &'static str) -> Self {
+    /// A request that cannot be read in exactly one way, or only by a forward proxy. The text names the rule that it breaks.
+    const fn refused(status: u16, text: &'static str) -> Self {
         Self {
             cause: Cause::DownstreamProtocol,
             status,
@@ -79,9 +81,15 @@ impl Failure {
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
         match refusal {
-            Refusal::TooLarge => Self::refused(431, "request header fields too large"),
-            _ => Self::of(Cause::DownstreamProtocol),
+            Refusal::TooLarge => Self::refused(431, refusal.code()),
+            _ => Self::refused(400, refusal.code()),
         }
+    }
+}
+
+impl From<Malformed> for Failure {
+    fn from(malformed: Malformed) -> Self {
+        Self::refused(malformed.request_status(), malformed.code())
     }
 }
 
@@ -89,7 +97,7 @@ impl From<Invalid> for Failure {
     /// What cannot stand in a head came from the client, or from an edit that made the head too large.
     fn from(invalid: Invalid) -> Self {
         match invalid {
-            Invalid::TooLarge => Self::refused(431, "request header fields too large"),
+            Invalid::TooLarge => Self::refused(431, "head_too_large"),
             Invalid::Name | Invalid::Value | Invalid::Target => Self::of(Cause::DownstreamProtocol),
         }
     }
@@ -109,7 +117,9 @@ pub(super) fn cause_of(error: &UpstreamError) -> Cause {
         UpstreamError::Deadline => Cause::UpstreamTimeout,
         UpstreamError::Closed(_) | UpstreamError::Io(..) => Cause::UpstreamClosed,
         UpstreamError::Protocol(_) => Cause::UpstreamProtocol,
-        UpstreamError::RequestBody(_) => Cause::DownstreamClosed,
-        UpstreamError::RequestLength => Cause::DownstreamProtocol,
+        UpstreamError::RequestBody(BodyError::Malformed(Malformed::Cut) | BodyError::Io(_)) => {
+            Cause::DownstreamClosed
+        }
+        UpstreamError::RequestBody(BodyError::Malformed(_)) => Cause::DownstreamProtocol,
     }
 }

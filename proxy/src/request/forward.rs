@@ -2,21 +2,20 @@
 //! streamed by `body`.
 
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
 
-use http_body::Body as _;
-use http_wire::head::FieldId;
-use hyper::body::Incoming;
+use http_wire::head::{FieldId, Version};
 use xds::route::Forward;
 
 use crate::cause::Cause;
+use crate::client::RequestBody;
 use crate::metrics::class_index;
 use crate::upstream::{Exchange, Limits, UpstreamError};
 use crate::worker::{Downstream, Expiry, Pair};
 
-use super::body::{Content, Stream};
+use super::answer::{Content, Stream};
 use super::failure::Failure;
 use super::in_flight::InFlight;
 use super::tunnel::Tunnel;
@@ -29,7 +28,7 @@ pub(super) async fn send(
     cluster: &str,
     way: &Way<'_>,
     heads: &mut Pair,
-    body: Incoming,
+    upload: Option<RequestBody>,
 ) -> Result<Content, Failure> {
     let target = call.view.target(cluster);
     let target = target.ok_or(Failure::no_cluster(forward.cluster_not_found.status()))?;
@@ -45,13 +44,14 @@ pub(super) async fn send(
         &mut heads.request,
     )?;
 
-    let upload = Some(body).filter(|body| !body.is_end_stream());
     let uploads = upload.is_some();
     let connect_timeout = target.cluster().served().cluster.connect_timeout;
     let limits = limits(call, forward, connect_timeout, uploads);
     call.downstream.limit_pauses(pause(call, forward));
-    let asked = ask(call, forward, limits, &mut in_flight, heads, upload);
-    let exchange = unless_stalled(call.downstream, !uploads, asked).await?;
+    let exchange = {
+        let asked = ask(call, forward, limits, &mut in_flight, heads, upload);
+        unless_stalled(call.downstream, !uploads, pin!(asked)).await
+    }?;
 
     heads.response.fields_mut().remove_hop_by_hop();
     in_flight.streams(class_index(heads.response.status()));
@@ -65,10 +65,10 @@ pub(super) async fn send(
         let tunnel = Tunnel::new(exchange.into_tunnel(), in_flight);
         return Ok(Content::Switched(Box::new(tunnel)));
     }
-    Ok(Content::Upstream(Stream::new(
-        exchange.into_body(),
-        in_flight,
-    )))
+    // HTTP/1.0 knows no chunks.
+    let framed = heads.request.version() == Version::Http11;
+    let body = exchange.into_body(framed);
+    Ok(Content::Upstream(Stream::new(body, in_flight)))
 }
 
 /// How long nothing may move: the route's word goes before the listener's.
@@ -85,7 +85,7 @@ async fn ask(
     limits: Limits,
     in_flight: &mut InFlight,
     heads: &mut Pair,
-    mut upload: Option<Incoming>,
+    mut upload: Option<RequestBody>,
 ) -> Result<Exchange, UpstreamError> {
     let can_repeat = upload.is_none();
     let is_idempotent = heads.request.is_idempotent();
@@ -113,7 +113,7 @@ async fn attempt(
     limits: Limits,
     in_flight: &InFlight,
     heads: &mut Pair,
-    upload: Option<Incoming>,
+    upload: Option<RequestBody>,
 ) -> Result<Exchange, UpstreamError> {
     let pool = &call.downstream.worker().pool;
     let mut exchange =
@@ -147,9 +147,8 @@ fn limits(call: &Call<'_>, forward: &Forward, connect_timeout: Duration, uploads
 async fn unless_stalled<T>(
     downstream: &Downstream,
     request_complete: bool,
-    future: impl Future<Output = Result<T, UpstreamError>>,
+    mut future: Pin<&mut impl Future<Output = Result<T, UpstreamError>>>,
 ) -> Result<T, Failure> {
-    let mut future = pin!(future);
     poll_fn(|cx| {
         if downstream.take_expiry(Expiry::Stream) {
             return Poll::Ready(Err(Failure::stalled(request_complete)));

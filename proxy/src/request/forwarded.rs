@@ -25,7 +25,7 @@ pub(super) fn sanitise(
 ) -> Result<(), Invalid> {
     let fields = head.fields_mut();
     fields.remove_hop_by_hop();
-    // Answered by hyper when the body is first read.
+    // Answered by us when the body is first read.
     fields.remove(FieldId::Expect);
     apply(fields, downstream.peer_text(), http)
 }
@@ -87,12 +87,17 @@ fn remove_control_fields(fields: &mut Fields) {
 
 /// A UUID of version 4, in its text form.
 fn request_id() -> [u8; 36] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let random = uuid_v4(fastrand::u128(..)).to_be_bytes();
     let mut text = [b'-'; 36];
-    let places = (0..36).filter(|place| !matches!(place, 8 | 13 | 18 | 23));
-    let digits = random.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    for (place, digit) in places.zip(digits) {
-        text[place] = b"0123456789abcdef"[usize::from(digit)];
+    let mut place = 0;
+    for (index, byte) in random.into_iter().enumerate() {
+        if matches!(index, 4 | 6 | 8 | 10) {
+            place += 1;
+        }
+        text[place] = DIGITS[usize::from(byte >> 4)];
+        text[place + 1] = DIGITS[usize::from(byte & 15)];
+        place += 2;
     }
     text
 }

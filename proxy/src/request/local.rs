@@ -7,7 +7,7 @@ use xds::route::DirectResponse;
 
 use crate::worker::Pair;
 
-use super::body::Content;
+use super::answer::Content;
 use super::failure::Failure;
 
 /// The answer that a route gives by itself.

@@ -7,7 +7,7 @@ use xds::route::{PathMatch, Redirect, RedirectPath, Route};
 
 use crate::worker::Pair;
 
-use super::body::Content;
+use super::answer::Content;
 use super::failure::Failure;
 use super::forwarded;
 use super::rewrite::rewritten;

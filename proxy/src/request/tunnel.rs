@@ -2,14 +2,13 @@
 //! before they are sent on; when the endpoint has agreed, a [`Tunnel`] is what is left of the request: the two connections
 //! and its books, and nothing of the config but its cluster.
 
-use std::cell::Cell;
 use std::future::poll_fn;
-use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use tokio::net::TcpStream;
 
 use crate::cause::Cause;
+use crate::receiving::Receiving;
 use crate::upstream::{Side, Tunnel as Upstream};
 use crate::worker::{Downstream, Expiry, Pair};
 
@@ -31,25 +30,10 @@ pub(super) fn check(call: &Call<'_>, way: &Way<'_>, heads: &Pair) -> Result<(), 
     }
 }
 
-/// Where a request leaves its tunnel for the connection, which goes on with it once the 101 is written.
-#[derive(Clone, Default)]
-pub(crate) struct Switch(Rc<Cell<Option<Box<Tunnel>>>>);
-
 /// A request that has become two connections.
 pub(crate) struct Tunnel {
     upstream: Upstream,
     in_flight: InFlight,
-}
-
-impl Switch {
-    pub(super) fn put(&self, tunnel: Box<Tunnel>) {
-        self.0.set(Some(tunnel));
-    }
-
-    /// The tunnel, if the last request has switched.
-    pub(crate) fn take(&self) -> Option<Box<Tunnel>> {
-        self.0.take()
-    }
 }
 
 impl Tunnel {
@@ -66,7 +50,7 @@ impl Tunnel {
     pub(crate) async fn carry(
         mut self,
         mut client: TcpStream,
-        first: &[u8],
+        first: Receiving,
         downstream: &Downstream,
     ) {
         downstream.begin_tunnel();

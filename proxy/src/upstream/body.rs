@@ -1,67 +1,126 @@
 //! The body of a response as it streams from upstream. Reading it is what drives the exchange: it reads from the socket
 //! when it is asked for more and goes on sending the request meanwhile, so whoever reads slowly slows the upstream down.
-//! As soon as the last byte is here the connection goes back to the pool, even if the bytes are still on their way down.
+//! Its pieces are used where they lie. As soon as the last byte is here the connection goes back to the pool, even if the
+//! bytes are still on their way down.
 
-use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
-use http_body::{Body, Frame, SizeHint};
 use http_wire::h1::{BodyLength, Decoder};
 
+use crate::receiving::Receiving;
+
 use super::error::UpstreamError;
+use super::pool::Pool;
 use super::transfer::Transfer;
 
 /// The body of a response. Dropping it before its end closes the upstream connection.
 #[derive(Debug)]
 pub(crate) struct ResponseBody {
-    /// Data that came together with the head.
-    first: Option<Bytes>,
+    length: BodyLength,
+    framed: bool,
     decoder: Decoder,
     is_reusable: bool,
-    /// Gone once the body has ended or failed.
-    transfer: Option<Transfer>,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// More may come.
+    Coming(Transfer),
+    /// All is here; some of it waits to be used.
+    Here(Rc<Pool>, Receiving),
+    /// It has failed.
+    Failed,
 }
 
 impl ResponseBody {
     /// A body at its start. What came with the head is taken at once, which is all of it for a small response.
-    pub(super) fn new(transfer: Transfer, length: BodyLength, is_reusable: bool) -> Self {
-        let decoder = Decoder::new(length);
+    pub(super) fn new(
+        transfer: Transfer,
+        length: BodyLength,
+        is_reusable: bool,
+        framed: bool,
+    ) -> Self {
         let mut body = Self {
-            first: None,
-            decoder,
+            length,
+            framed,
+            decoder: Decoder::new(length),
             is_reusable,
-            transfer: Some(transfer),
+            stage: Stage::Coming(transfer),
         };
         // A fault in these bytes is met again, and told, when the body is read.
         let mut ahead = body.decoder.clone();
-        if let Some(transfer) = &mut body.transfer
-            && let Ok(first) = transfer.receiving.data(&mut ahead)
+        if let Stage::Coming(transfer) = &mut body.stage
+            && transfer.receiving().find_piece(&mut ahead, framed).is_ok()
         {
-            body.first = first;
             body.decoder = ahead;
         }
         body.finish_if_done();
         body
     }
 
-    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, UpstreamError>> {
-        loop {
-            let Some(transfer) = &mut self.transfer else {
-                return Poll::Ready(Ok(None));
-            };
-            if let Some(data) = transfer.receiving.data(&mut self.decoder)? {
-                if self.decoder.is_done() {
-                    self.finish_if_done();
-                } else {
-                    transfer.pause();
-                    transfer.check_deadline()?;
-                }
-                return Poll::Ready(Ok(Some(data)));
+    /// Its length, as the response's head says. A chunked one comes out with its chunks if that was asked for.
+    pub(crate) fn length(&self) -> BodyLength {
+        self.length
+    }
+
+    /// Whether the last byte is here, used or not.
+    pub(crate) fn is_whole(&self) -> bool {
+        matches!(self.stage, Stage::Here(..))
+    }
+
+    /// The length of the piece that is at hand; 0 at the end.
+    pub(crate) fn poll_piece(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<usize, UpstreamError>> {
+        let polled = self.poll_more(cx);
+        if let Poll::Ready(Err(_)) = polled {
+            self.stage = Stage::Failed;
+        }
+        polled
+    }
+
+    /// The piece that is at hand.
+    pub(crate) fn piece(&self) -> &[u8] {
+        match &self.stage {
+            Stage::Coming(transfer) => transfer.piece(),
+            Stage::Here(_, receiving) => receiving.piece(),
+            Stage::Failed => &[],
+        }
+    }
+
+    /// Uses bytes from the front of the piece.
+    pub(crate) fn use_piece(&mut self, len: usize) {
+        match &mut self.stage {
+            Stage::Coming(transfer) => transfer.receiving().use_piece(len),
+            Stage::Here(pool, receiving) => {
+                receiving.use_piece(len);
+                receiving.release(&pool.buffers);
             }
+            Stage::Failed => {}
+        }
+    }
+
+    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, UpstreamError>> {
+        loop {
+            let transfer = match &mut self.stage {
+                Stage::Coming(transfer) => transfer,
+                Stage::Here(_, receiving) => return Poll::Ready(Ok(receiving.piece().len())),
+                Stage::Failed => return Poll::Ready(Ok(0)),
+            };
+            let len = transfer
+                .receiving()
+                .find_piece(&mut self.decoder, self.framed)?;
             if self.decoder.is_done() {
                 self.finish_if_done();
                 continue;
+            }
+            if len > 0 {
+                transfer.pause();
+                transfer.check_deadline()?;
+                return Poll::Ready(Ok(len));
             }
             match transfer.poll(cx) {
                 Poll::Ready(Ok(0)) => {
@@ -75,43 +134,26 @@ impl ResponseBody {
     }
 
     fn finish_if_done(&mut self) {
-        if self.decoder.is_done()
-            && let Some(transfer) = self.transfer.take()
-        {
-            transfer.finish(self.is_reusable);
+        if !self.decoder.is_done() {
+            return;
+        }
+        match std::mem::replace(&mut self.stage, Stage::Failed) {
+            Stage::Coming(transfer) => {
+                let (pool, mut receiving) = transfer.finish(self.is_reusable);
+                if receiving.piece().is_empty() {
+                    receiving.discard(&pool.buffers);
+                }
+                self.stage = Stage::Here(pool, receiving);
+            }
+            stage => self.stage = stage,
         }
     }
 }
 
-impl Body for ResponseBody {
-    type Data = Bytes;
-    type Error = UpstreamError;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, UpstreamError>>> {
-        let body = self.get_mut();
-        if let Some(first) = body.first.take() {
-            return Poll::Ready(Some(Ok(Frame::data(first))));
-        }
-        body.poll_data(cx).map(|result| {
-            if result.is_err() {
-                body.transfer = None;
-            }
-            result.map(|data| data.map(Frame::data)).transpose()
-        })
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.first.is_none() && self.transfer.is_none()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        let first = self.first.as_ref().map_or(0, |first| first.len() as u64);
-        match self.decoder.remaining() {
-            Some(remaining) => SizeHint::with_exact(first.saturating_add(remaining)),
-            None => SizeHint::default(),
+impl Drop for ResponseBody {
+    fn drop(&mut self) {
+        if let Stage::Here(pool, receiving) = &mut self.stage {
+            receiving.discard(&pool.buffers);
         }
     }
 }

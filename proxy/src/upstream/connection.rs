@@ -1,5 +1,6 @@
-//! One connection to an endpoint: the socket, and the timer that the exchanges on it share.
-//! It knows bytes and time, no HTTP. Dropping it closes it.
+//! One connection to an endpoint: the socket, the timer that the exchanges on it share, and what is on its way in both
+//! directions. It lies in one place from its first exchange to its last, so that an exchange is a pointer to it and moves
+//! cheaply. Dropping it closes it.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,7 +10,11 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
+use crate::receiving::Receiving;
+
 use super::error::UpstreamError;
+use super::sending::Sending;
+use super::watch::Watch;
 
 /// "Never", in the sense of tokio's own far future: a timer that nobody has set.
 const FAR: Duration = Duration::from_hours(24 * 365 * 30);
@@ -20,6 +25,12 @@ pub(super) struct Connection {
     pub(super) stream: TcpStream,
     /// Made once for each connection and moved by `watch`: an exchange that ends in time arms no timer of its own.
     pub(super) timer: Pin<Box<Sleep>>,
+    /// What is on its way out.
+    pub(super) sending: Sending,
+    /// What has come in.
+    pub(super) receiving: Receiving,
+    /// The clock of the exchange.
+    pub(super) watch: Watch,
 }
 
 impl Connection {
@@ -28,7 +39,7 @@ impl Connection {
         address: SocketAddr,
         timeout: Duration,
         deadline: Option<Instant>,
-    ) -> Result<Self, UpstreamError> {
+    ) -> Result<Box<Self>, UpstreamError> {
         let by = Instant::now() + timeout;
         let (by, late) = match deadline {
             Some(deadline) if deadline < by => (deadline, UpstreamError::Deadline),
@@ -41,7 +52,13 @@ impl Connection {
         // A head and the end of a body are sent as soon as they are there: waiting for more would cost a round trip.
         stream.set_nodelay(true).map_err(UpstreamError::Connect)?;
         let timer = Box::pin(tokio::time::sleep(FAR));
-        Ok(Self { stream, timer })
+        Ok(Box::new(Self {
+            stream,
+            timer,
+            sending: Sending::default(),
+            receiving: Receiving::default(),
+            watch: Watch::default(),
+        }))
     }
 
     /// True if nothing has come in since the last response. An idle server has nothing to say but goodbye, so bytes are as

@@ -5,6 +5,8 @@ use std::io;
 
 use http_wire::h1::Malformed;
 
+use crate::client::BodyError;
+
 /// How far an exchange had come when the connection failed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Stage {
@@ -58,10 +60,7 @@ pub(crate) enum UpstreamError {
     Protocol(#[from] Violation),
     /// The client's part: its request body failed.
     #[error("request body failed")]
-    RequestBody(#[source] hyper::Error),
-    /// The client's part: its request body was shorter or longer than announced. Sent on, it would be read as another request.
-    #[error("request body is not as long as announced")]
-    RequestLength,
+    RequestBody(#[source] BodyError),
 }
 
 impl UpstreamError {
@@ -81,8 +80,7 @@ impl UpstreamError {
             | Self::Deadline
             | Self::Io(_)
             | Self::Protocol(_)
-            | Self::RequestBody(_)
-            | Self::RequestLength => false,
+            | Self::RequestBody(_) => false,
         }
     }
 

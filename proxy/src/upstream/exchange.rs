@@ -8,22 +8,23 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use http_body::Body;
 use http_wire::h1::request::encode_head;
 use http_wire::h1::response::Received;
-use http_wire::h1::{Framing, ResponseParser};
+use http_wire::h1::{BodyLength, Framing, ResponseParser};
 use http_wire::head::{FieldId, RequestHead, ResponseHead};
 use tokio::time::Instant;
+
+use crate::client::RequestBody;
 
 use super::body::ResponseBody;
 use super::connection::Connection;
 use super::error::{UpstreamError, Violation};
+use super::pool;
 use super::pool::Pool;
 use super::sending::Sending;
 use super::transfer::Transfer;
 use super::tunnel::Tunnel;
 use super::watch::Watch;
-use super::{RequestBody, pool};
 
 /// Most interim responses before the final one; more is an attack (RFC 9110 section 15.2 sets no limit).
 const MAX_INTERIM: u32 = 16;
@@ -63,17 +64,14 @@ impl Exchange {
         body: Option<RequestBody>,
     ) -> Result<Self, UpstreamError> {
         let lease = lease(pool, address, limits).await?;
-        let body = body.filter(|body| !body.is_end_stream());
-        let framing = match &body {
-            None => Framing::None,
-            Some(body) => body
-                .size_hint()
-                .exact()
-                .map_or(Framing::Chunked, Framing::Length),
+        let framing = match body.as_ref().map(RequestBody::length) {
+            None | Some(BodyLength::None) => Framing::None,
+            Some(BodyLength::Length(length)) => Framing::Length(length),
+            Some(BodyLength::Chunked | BodyLength::UntilClose) => Framing::Chunked,
         };
         let mut out = pool.buffers.take_writing();
         encode_head(head, framing, &mut out);
-        let sending = Sending::new(out, framing, body);
+        let sending = Sending::new(out, body);
         let watch = Watch::new(limits.idle_timeout, limits.deadline, limits.timeout);
         Ok(Self {
             transfer: Transfer::new(pool.clone(), lease, sending, watch),
@@ -92,12 +90,13 @@ impl Exchange {
         poll_fn(|cx| self.poll_response(into, cx)).await
     }
 
-    /// The body of the response, once [`Exchange::response`] has given its head.
-    pub(crate) fn into_body(self) -> ResponseBody {
+    /// The body of the response, once [`Exchange::response`] has given its head. With `framed` a chunked body keeps its
+    /// chunks.
+    pub(crate) fn into_body(self, framed: bool) -> ResponseBody {
         let received = self
             .received
             .expect("the body of a response follows its head");
-        ResponseBody::new(self.transfer, received.body, received.reusable)
+        ResponseBody::new(self.transfer, received.body, received.reusable, framed)
     }
 
     /// What comes after 101, if that was the status.
@@ -115,7 +114,7 @@ impl Exchange {
                 return Poll::Ready(Err(self.transfer.closed()));
             }
             while let Some(received) = self.parse(into)? {
-                self.transfer.receiving.consume(received.head_len);
+                self.transfer.receiving().consume(received.head_len);
                 if into.status() >= 200 || self.switches(into)? {
                     self.received = Some(received);
                     self.transfer.pause();
@@ -127,7 +126,7 @@ impl Exchange {
     }
 
     fn parse(&mut self, into: &mut ResponseHead) -> Result<Option<Received>, UpstreamError> {
-        let unread = self.transfer.receiving.unread();
+        let unread = self.transfer.receiving().unread();
         if unread.is_empty() {
             return Ok(None);
         }
@@ -170,6 +169,7 @@ async fn lease(
     if let Some(lease) = home.take() {
         return Ok(lease);
     }
-    let connection = Connection::open(address, limits.connect_timeout, limits.deadline).await?;
-    Ok(home.lease(connection))
+    // In a box, so that requests which need not connect, which is most of them, are not as large as those that do.
+    let connecting = Connection::open(address, limits.connect_timeout, limits.deadline);
+    Ok(home.lease(Box::pin(connecting).await?))
 }

@@ -10,7 +10,9 @@ use std::time::Duration;
 use ahash::AHashMap;
 use tokio::net::TcpStream;
 
-use super::buffers::Buffers;
+use crate::buffers::Buffers;
+use crate::receiving::Receiving;
+
 use super::connection::Connection;
 
 /// The pool looks for expired connections this often, and measures idle time in it: no exchange has to ask for the time.
@@ -26,7 +28,8 @@ const MAX_IDLE: usize = 1024;
 /// The pool of one worker. It lives inside the worker's `LocalSet`, where the task that closes expired connections runs.
 #[derive(Debug)]
 pub(crate) struct Pool {
-    pub(super) buffers: Buffers,
+    /// The buffers of the worker.
+    pub(crate) buffers: Buffers,
     homes: RefCell<AHashMap<SocketAddr, Rc<Home>>>,
     /// The time, as far as idle connections go.
     ticks: Cell<u32>,
@@ -46,14 +49,14 @@ pub(super) struct Home {
 
 #[derive(Debug)]
 struct Idle {
-    connection: Connection,
+    connection: Box<Connection>,
     since: u32,
 }
 
 /// A connection in use. Dropping it closes the connection.
 #[derive(Debug)]
 pub(super) struct Lease {
-    pub(super) connection: Connection,
+    pub(super) connection: Box<Connection>,
     pub(super) is_reused: bool,
     home: Rc<Home>,
 }
@@ -130,9 +133,10 @@ impl Pool {
 }
 
 impl Lease {
-    /// The socket alone: it does not come back.
-    pub(super) fn into_stream(self) -> TcpStream {
-        self.connection.stream
+    /// The socket and what has come in: they do not come back.
+    pub(super) fn into_parts(self) -> (TcpStream, Receiving) {
+        let connection = *self.connection;
+        (connection.stream, connection.receiving)
     }
 }
 
@@ -153,7 +157,7 @@ impl Home {
     }
 
     /// A new connection as one in use.
-    pub(super) fn lease(self: &Rc<Self>, connection: Connection) -> Lease {
+    pub(super) fn lease(self: &Rc<Self>, connection: Box<Connection>) -> Lease {
         Lease {
             connection,
             is_reused: false,

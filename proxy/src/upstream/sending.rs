@@ -1,20 +1,17 @@
 //! The request on its way out: the head, then the body as the client sends it.
 //! The client is asked for more only while little is waiting to be written, so a slow upstream slows the client down instead of
-//! filling memory. Small pieces are joined behind the head, large ones are written from where they are.
+//! filling memory. Small pieces are joined behind the head, large ones are written from where they lie.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes};
-use http_body::Body;
-use http_wire::h1::Framing;
-use http_wire::h1::request::{CHUNK_END, LAST_CHUNK, encode_chunk_line};
 use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
 
-use super::RequestBody;
-use super::buffers::Buffers;
+use crate::buffers::Buffers;
+use crate::client::RequestBody;
+
 use super::error::UpstreamError;
 
 /// The client is asked for more body while fewer bytes than this wait to be written.
@@ -23,17 +20,14 @@ const WAITING: usize = 16 * 1024;
 const COPIED: usize = 4 * 1024;
 
 /// The request on its way out.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Sending {
     /// The head and small pieces of body; `written` of them have gone.
     out: Vec<u8>,
     written: usize,
-    /// One large piece behind them, and what follows it.
-    large: Bytes,
-    tail: &'static [u8],
+    /// Bytes of one large piece behind them, which lies with the body.
+    large: usize,
     body: Option<RequestBody>,
-    /// Bytes of body still to come; `None` for chunks.
-    remaining: Option<u64>,
     /// Why the upstream takes no more. Its answer may be on the way all the same.
     broken: Option<io::Error>,
     pub(super) is_begun: bool,
@@ -41,23 +35,12 @@ pub(super) struct Sending {
 }
 
 impl Sending {
-    /// `out` holds the encoded head, which announces `framing`.
-    pub(super) fn new(out: Vec<u8>, framing: Framing, body: Option<RequestBody>) -> Self {
-        let remaining = match framing {
-            Framing::None => Some(0),
-            Framing::Length(length) => Some(length),
-            Framing::Chunked => None,
-        };
+    /// `out` holds the encoded head, which announces the framing that the body comes in.
+    pub(super) fn new(out: Vec<u8>, body: Option<RequestBody>) -> Self {
         Self {
             out,
-            written: 0,
-            large: Bytes::new(),
-            tail: &[],
             body,
-            remaining,
-            broken: None,
-            is_begun: false,
-            is_body_begun: false,
+            ..Self::default()
         }
     }
 
@@ -76,7 +59,7 @@ impl Sending {
         self.broken.take()
     }
 
-    /// Sends what can be sent now. Gives the number of bytes written; an error is the client's, or of our own making.
+    /// Sends what can be sent now. Gives the number of bytes written; an error is the client's.
     /// A failure of the socket stops the sending and is kept: the upstream may have answered before it closed.
     pub(super) fn drive(
         &mut self,
@@ -86,7 +69,7 @@ impl Sending {
     ) -> Result<usize, UpstreamError> {
         let mut sent = 0;
         while !self.is_done() && self.broken.is_none() {
-            self.fill(cx)?;
+            self.fill(buffers, cx)?;
             if self.waiting() == 0 {
                 break;
             }
@@ -105,82 +88,43 @@ impl Sending {
 
     /// Bytes that wait to be written.
     fn waiting(&self) -> usize {
-        self.out.len() - self.written + self.large.len() + self.tail.len()
+        self.out.len() - self.written + self.large
     }
 
     /// Asks the client for body while there is room for it.
-    fn fill(&mut self, cx: &mut Context<'_>) -> Result<(), UpstreamError> {
-        while self.large.is_empty()
-            && self.tail.is_empty()
+    fn fill(&mut self, buffers: &Buffers, cx: &mut Context<'_>) -> Result<(), UpstreamError> {
+        while self.large == 0
             && self.waiting() < WAITING
             && let Some(body) = &mut self.body
         {
-            match Pin::new(body).poll_frame(cx) {
+            match body.poll_piece(buffers, cx) {
                 Poll::Pending => break,
-                Poll::Ready(Some(Ok(frame))) => {
-                    // Trailers are dropped at this hop.
-                    if let Ok(data) = frame.into_data() {
-                        self.push(data)?;
+                Poll::Ready(Ok(0)) => self.body = None,
+                Poll::Ready(Ok(len)) => {
+                    self.is_body_begun = true;
+                    if len <= COPIED {
+                        body.with_piece(|piece| self.out.extend_from_slice(piece));
+                        body.use_piece(len);
+                    } else {
+                        self.large = len;
                     }
                 }
-                Poll::Ready(Some(Err(error))) => return Err(UpstreamError::RequestBody(error)),
-                Poll::Ready(None) => self.end()?,
+                Poll::Ready(Err(error)) => return Err(UpstreamError::RequestBody(error)),
             }
         }
         Ok(())
-    }
-
-    fn push(&mut self, data: Bytes) -> Result<(), UpstreamError> {
-        self.is_body_begun = true;
-        if data.is_empty() {
-            return Ok(());
-        }
-        let end = match &mut self.remaining {
-            Some(remaining) => {
-                *remaining = remaining
-                    .checked_sub(data.len() as u64)
-                    .ok_or(UpstreamError::RequestLength)?;
-                &[]
-            }
-            None => {
-                encode_chunk_line(data.len(), &mut self.out);
-                CHUNK_END
-            }
-        };
-        if data.len() <= COPIED {
-            self.out.extend_from_slice(&data);
-            self.out.extend_from_slice(end);
-        } else {
-            self.large = data;
-            self.tail = end;
-        }
-        Ok(())
-    }
-
-    fn end(&mut self) -> Result<(), UpstreamError> {
-        self.body = None;
-        match self.remaining {
-            Some(0) => Ok(()),
-            Some(_) => Err(UpstreamError::RequestLength),
-            None => {
-                self.out.extend_from_slice(LAST_CHUNK);
-                Ok(())
-            }
-        }
     }
 
     /// Writes what waits in one system call.
     fn write(&mut self, stream: &mut TcpStream, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let head = &self.out[self.written..];
-        let written = if self.large.is_empty() && self.tail.is_empty() {
-            ready!(Pin::new(stream).poll_write(cx, head))?
-        } else {
-            let parts = [
-                IoSlice::new(head),
-                IoSlice::new(&self.large),
-                IoSlice::new(self.tail),
-            ];
-            ready!(Pin::new(stream).poll_write_vectored(cx, &parts))?
+        let stream = Pin::new(stream);
+        let written = match &self.body {
+            Some(body) if self.large > 0 => ready!(body.with_piece(|piece| {
+                let parts = [IoSlice::new(head), IoSlice::new(piece)];
+                stream.poll_write_vectored(cx, &parts)
+            }))?,
+            _ => ready!(stream.poll_write(cx, head))?,
         };
         if written == 0 {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
@@ -196,16 +140,17 @@ impl Sending {
             self.out.clear();
             self.written = 0;
         }
-        let of_large = (written - of_head).min(self.large.len());
-        self.large.advance(of_large);
-        self.tail = &self.tail[written - of_head - of_large..];
+        if let Some(body) = &mut self.body {
+            let of_large = written - of_head;
+            body.use_piece(of_large);
+            self.large -= of_large;
+        }
     }
 
     fn give_up(&mut self, error: io::Error) {
         self.broken = Some(error);
         self.body = None;
-        self.large = Bytes::new();
-        self.tail = &[];
+        self.large = 0;
         self.out.clear();
         self.written = 0;
     }

@@ -7,24 +7,20 @@ mod server;
 mod streaming;
 
 use std::cell::Cell;
-use std::convert::Infallible;
-use std::future::pending;
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body::{Body, Frame};
-use http_body_util::{BodyExt, Full, StreamBody};
 use http_wire::canonical::{self, Target};
+use http_wire::h1::BodyLength;
 use http_wire::head::{RequestHead, ResponseHead, Version};
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::task::{LocalSet, spawn_local};
-use tokio_stream::StreamExt;
-use tokio_stream::wrappers::UnboundedReceiverStream;
+
+use crate::client::{Client, RequestBody};
 
 use super::*;
 use server::Server;
@@ -102,58 +98,64 @@ async fn fetch(
     method: &str,
 ) -> Result<(u16, String), UpstreamError> {
     let (head, exchange) = start(pool, server, method, None).await?;
-    Ok((head.status(), text(exchange.into_body()).await?))
+    Ok((head.status(), text(exchange.into_body(false)).await?))
+}
+
+/// The next piece; `None` at the end.
+async fn piece(body: &mut ResponseBody) -> Option<Result<Bytes, UpstreamError>> {
+    match poll_fn(|cx| body.poll_piece(cx)).await {
+        Ok(0) => None,
+        Ok(len) => {
+            let piece = Bytes::copy_from_slice(&body.piece()[..len]);
+            body.use_piece(len);
+            Some(Ok(piece))
+        }
+        Err(error) => Some(Err(error)),
+    }
+}
+
+async fn rest(mut body: ResponseBody) -> Result<Vec<u8>, UpstreamError> {
+    let mut content = Vec::new();
+    while let Some(piece) = piece(&mut body).await {
+        content.extend_from_slice(&piece?);
+    }
+    Ok(content)
 }
 
 async fn text(body: ResponseBody) -> Result<String, UpstreamError> {
-    let content = body.collect().await?.to_bytes();
+    let content = rest(body).await?;
     Ok(String::from_utf8_lossy(&content).into_owned())
 }
 
 /// A request body whose length is known.
 async fn known(content: Bytes) -> RequestBody {
-    received(Full::new(content)).await
+    let (mut client, body) = receiving(BodyLength::Length(content.len() as u64)).await;
+    spawn_local(async move { client.write_all(&content).await });
+    settle().await;
+    body
 }
 
 /// A request body that comes piece by piece, in chunks; it ends when the sender is dropped.
 async fn pieces() -> (mpsc::UnboundedSender<Bytes>, RequestBody) {
-    let (sender, receiver) = mpsc::unbounded_channel();
-    let frames =
-        UnboundedReceiverStream::new(receiver).map(|data| Ok::<_, Infallible>(Frame::data(data)));
-    (sender, received(StreamBody::new(frames)).await)
-}
-
-/// What a server of hyper makes of a body: the type that the downstream side hands over.
-async fn received<B>(body: B) -> RequestBody
-where
-    B: Body<Data = Bytes, Error = Infallible> + 'static,
-{
-    let (near, far) = tokio::io::duplex(64 * 1024);
-    let (mut client, connection) = hyper::client::conn::http1::handshake(TokioIo::new(near))
-        .await
-        .unwrap();
-    spawn_local(connection);
+    let (sender, mut receiver) = mpsc::unbounded_channel::<Bytes>();
+    let (mut client, body) = receiving(BodyLength::Chunked).await;
     spawn_local(async move {
-        let _ = client
-            .send_request(http::Request::post("/").body(body).unwrap())
-            .await;
+        while let Some(piece) = receiver.recv().await {
+            let line = format!("{:x}\r\n", piece.len());
+            let chunk = [line.as_bytes(), &piece, b"\r\n"].concat();
+            client.write_all(&chunk).await.unwrap();
+        }
+        client.write_all(b"0\r\n\r\n").await
     });
-    accepted(far).await
+    (sender, body)
 }
 
-/// The body of the first request on a connection to a server of hyper, which never answers.
-async fn accepted(connection: DuplexStream) -> RequestBody {
-    let (sender, receiver) = oneshot::channel();
-    let sender = Cell::new(Some(sender));
-    let service = service_fn(move |request: http::Request<RequestBody>| {
-        let _ = sender.take().map(|sender| sender.send(request.into_body()));
-        pending::<Result<http::Response<Full<Bytes>>, Infallible>>()
-    });
-    let mut server = hyper::server::conn::http1::Builder::new();
-    spawn_local(
-        server
-            .half_close(true)
-            .serve_connection(TokioIo::new(connection), service),
-    );
-    receiver.await.unwrap()
+/// A body of this length as it comes from a client, and the client.
+async fn receiving(length: BodyLength) -> (TcpStream, RequestBody) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let client = TcpStream::connect(address).await.unwrap();
+    let (accepted, _) = listener.accept().await.unwrap();
+    let body = Client::new(accepted).begin_body(length, false).unwrap();
+    (client, body)
 }

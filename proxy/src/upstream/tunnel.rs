@@ -10,9 +10,10 @@ use std::task::{Context, Poll, ready};
 use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
 
-use super::buffers::Buffers;
+use crate::buffers::Buffers;
+use crate::receiving::Receiving;
+
 use super::pool::Pool;
-use super::receiving::Receiving;
 
 /// Whose connection failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,8 +74,8 @@ impl Tunnel {
     }
 
     /// Takes bytes that the client sent before it knew: they go first.
-    pub(crate) fn begin_with(&mut self, first: &[u8]) {
-        self.to_upstream.waiting = Receiving::holding(first);
+    pub(crate) fn begin_with(&mut self, first: Receiving) {
+        self.to_upstream.waiting = first;
     }
 
     /// Carries what can be carried. Ready when both sides have said their last and know it of each other, or when a

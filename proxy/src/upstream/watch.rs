@@ -12,7 +12,7 @@ use tokio::time::{Instant, Sleep};
 use super::error::UpstreamError;
 
 /// What limits one exchange in time.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Watch {
     idle: Option<Duration>,
     deadline: Option<Instant>,

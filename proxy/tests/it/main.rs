@@ -7,6 +7,7 @@ mod support;
 
 mod admin;
 mod cancel;
+mod connections;
 mod disk;
 mod drain;
 mod failures;

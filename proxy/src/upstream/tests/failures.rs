@@ -91,17 +91,14 @@ async fn a_cut_body_is_an_error_and_never_an_end() {
         worker(async |pool, server| {
             let serve = async { drop(server.answer(response).await) };
             let (started, ()) = tokio::join!(start(pool, server, "GET", None), serve);
-            let mut body = started.unwrap().1.into_body();
-            assert_eq!(
-                body.frame().await.unwrap().unwrap().into_data().unwrap(),
-                "abc"
-            );
-            let error = body.frame().await.unwrap().unwrap_err();
+            let mut body = started.unwrap().1.into_body(false);
+            assert_eq!(piece(&mut body).await.unwrap().unwrap(), "abc");
+            let error = piece(&mut body).await.unwrap().unwrap_err();
             assert!(
                 matches!(error, UpstreamError::Closed(stage) if stage.response_begun),
                 "{error:?}"
             );
-            assert!(body.frame().await.is_none());
+            assert!(piece(&mut body).await.is_none());
         })
         .await;
     }
@@ -145,7 +142,7 @@ async fn cancelling_closes_the_connection_at_once() {
         let half = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc";
         let (started, mut peer) =
             tokio::join!(start(pool, server, "GET", None), server.answer(half));
-        let body = started.unwrap().1.into_body();
+        let body = started.unwrap().1.into_body(false);
         drop(body);
         peer.closed().await;
         assert_eq!(pool.idle_count(), 0);
@@ -156,16 +153,12 @@ async fn cancelling_closes_the_connection_at_once() {
 #[tokio::test]
 async fn a_client_that_breaks_off_its_body_ends_the_exchange() {
     worker(async |pool, server| {
-        let (mut client, connection) = tokio::io::duplex(1024);
-        client
-            .write_all(b"POST / HTTP/1.1\r\nhost: h\r\ncontent-length: 9\r\n\r\nabc")
-            .await
-            .unwrap();
-        drop(client);
-        let body = accepted(connection).await;
+        let (mut client, body) = receiving(BodyLength::Length(9)).await;
+        client.write_all(b"abc").await.unwrap();
         let serve = async {
             let mut peer = server.accept().await;
             assert!(peer.head().await.contains("content-length: 9\r\n"));
+            drop(client);
             peer.closed().await;
             peer.unread()
         };
@@ -248,8 +241,8 @@ async fn each_byte_starts_the_idle_time_anew_and_so_does_a_slow_client() {
             server.answer("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n");
         let (started, mut peer) =
             tokio::join!(start_within(limits, pool, server, "GET", None), serve);
-        let mut body = started.unwrap().1.into_body();
-        assert!(body.frame().await.unwrap().is_ok());
+        let mut body = started.unwrap().1.into_body(false);
+        assert!(piece(&mut body).await.unwrap().is_ok());
         // The client does not ask for more: nothing is idle.
         tokio::time::advance(Duration::from_secs(100)).await;
         let serve = async {
@@ -259,11 +252,11 @@ async fn each_byte_starts_the_idle_time_anew_and_so_does_a_slow_client() {
             peer.write("\r\n1\r\nc\r\n").await;
         };
         let read = async {
-            assert!(body.frame().await.unwrap().is_ok());
-            assert!(body.frame().await.unwrap().is_ok());
+            assert!(piece(&mut body).await.unwrap().is_ok());
+            assert!(piece(&mut body).await.unwrap().is_ok());
         };
         tokio::join!(read, serve);
-        let error = body.frame().await.unwrap().unwrap_err();
+        let error = piece(&mut body).await.unwrap().unwrap_err();
         assert!(matches!(error, UpstreamError::Idle), "{error:?}");
     })
     .await;
@@ -281,14 +274,14 @@ async fn a_kept_connection_does_not_keep_the_time_of_the_request_before() {
             start_within(within(2), pool, server, "GET", None),
             server.answer(ok)
         );
-        drop(first.unwrap().1.into_body());
+        drop(first.unwrap().1.into_body(false));
         tokio::time::advance(Duration::from_secs(1)).await;
         let late = async {
             tokio::time::sleep(Duration::from_secs(9)).await;
             peer.answer(ok).await;
         };
         let (second, ()) = tokio::join!(start_within(within(10), pool, server, "GET", None), late);
-        drop(second.unwrap().1.into_body());
+        drop(second.unwrap().1.into_body(false));
         assert_eq!(pool.idle_count(), 1);
         let began = Instant::now();
         let third = start_within(within(1), pool, server, "GET", None).await;
@@ -309,11 +302,11 @@ async fn the_deadline_ends_a_body_that_never_pauses() {
             server.answer("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n");
         let (started, mut peer) =
             tokio::join!(start_within(limits, pool, server, "GET", None), serve);
-        let mut body = started.unwrap().1.into_body();
-        assert!(body.frame().await.unwrap().is_ok());
+        let mut body = started.unwrap().1.into_body(false);
+        assert!(piece(&mut body).await.unwrap().is_ok());
         peer.write("1\r\nb\r\n").await;
         tokio::time::advance(Duration::from_secs(16)).await;
-        let error = body.frame().await.unwrap().unwrap_err();
+        let error = piece(&mut body).await.unwrap().unwrap_err();
         assert!(matches!(error, UpstreamError::Deadline), "{error:?}");
         peer.closed().await;
     })

@@ -18,14 +18,15 @@ async fn a_connection_is_used_again() {
 }
 
 #[tokio::test]
-async fn a_connection_is_back_before_its_last_bytes_are_read_and_owns_no_buffer() {
+async fn a_connection_is_back_before_its_last_bytes_are_used_and_so_is_its_buffer_behind_them() {
     worker(async |pool, server| {
         let (started, _peer) = tokio::join!(start(pool, server, "GET", None), server.answer(OK));
-        let body = started.unwrap().1.into_body();
+        let body = started.unwrap().1.into_body(false);
         assert_eq!(pool.idle_count(), 1);
-        assert_eq!(pool.buffers.idle(), (1, 1));
-        assert_eq!(body.size_hint().exact(), Some(2));
+        assert_eq!(pool.buffers.idle(), (0, 1), "the bytes lie in one");
+        assert_eq!(body.length(), BodyLength::Length(2));
         assert_eq!(text(body).await.unwrap(), "ok");
+        assert_eq!(pool.buffers.idle(), (1, 1));
     })
     .await;
 }
@@ -47,8 +48,8 @@ async fn the_latest_used_connection_is_taken_first() {
         };
         let ((one, two), (mut first, mut second)) = tokio::join!(both, peers);
         let (one, two) = (one.unwrap().1, two.unwrap().1);
-        drop(two.into_body());
-        drop(one.into_body());
+        drop(two.into_body(false));
+        drop(one.into_body(false));
         assert_eq!(pool.idle_count(), 2);
         let answer = async {
             tokio::select! {
@@ -143,10 +144,10 @@ async fn an_address_that_is_gone_keeps_no_connection_idle_or_in_use() {
         let half = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\no";
         let (started, mut first) =
             tokio::join!(start(pool, server, "GET", None), server.answer(half));
-        let first_body = started.unwrap().1.into_body();
+        let first_body = started.unwrap().1.into_body(false);
         let (started, mut second) =
             tokio::join!(start(pool, server, "GET", None), server.answer(half));
-        let second_body = started.unwrap().1.into_body();
+        let second_body = started.unwrap().1.into_body(false);
         let (third, mut idle) = tokio::join!(fetch(pool, server, "GET"), server.answer(OK));
         assert!(third.is_ok());
         pool.retain(|_| false);
@@ -197,9 +198,9 @@ async fn responses_without_a_body_leave_the_connection_usable() {
         for (method, response) in cases {
             let (started, ()) =
                 tokio::join!(start(pool, server, method, None), peer.answer(response));
-            let body = started.unwrap().1.into_body();
-            assert!(body.is_end_stream(), "{response:?}");
-            assert_eq!(body.size_hint().exact(), Some(0));
+            let body = started.unwrap().1.into_body(false);
+            assert!(body.is_whole(), "{response:?}");
+            assert!(body.piece().is_empty());
             assert_eq!(pool.idle_count(), 1, "{response:?}");
         }
     })

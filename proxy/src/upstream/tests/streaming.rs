@@ -49,7 +49,7 @@ async fn chunks_go_both_ways() {
             peer
         };
         let (started, _peer) = tokio::join!(start(pool, server, "POST", Some(body)), serve);
-        let body = started.unwrap().1.into_body();
+        let body = started.unwrap().1.into_body(false);
         assert_eq!(text(body).await.unwrap(), "def");
         assert_eq!(pool.idle_count(), 1);
     })
@@ -70,7 +70,7 @@ async fn a_large_body_arrives_whole() {
         };
         let fetch = async {
             let (_, exchange) = start(pool, server, "POST", Some(body)).await.unwrap();
-            exchange.into_body().collect().await.unwrap().to_bytes()
+            rest(exchange.into_body(false)).await.unwrap()
         };
         tokio::select! {
             echoed = fetch => assert!(echoed == content),
@@ -92,7 +92,7 @@ async fn a_response_may_come_before_the_request_has_ended() {
             peer
         };
         let (started, mut peer) = tokio::join!(start(pool, server, "POST", Some(body)), serve);
-        let mut body = started.unwrap().1.into_body();
+        let mut body = started.unwrap().1.into_body(false);
         let serve = async {
             sender.send(Bytes::from_static(b"abc")).unwrap();
             peer.until("abc\r\n").await;
@@ -100,9 +100,9 @@ async fn a_response_may_come_before_the_request_has_ended() {
             peer.until("0\r\n\r\n").await;
             peer.write("3\r\ndef\r\n0\r\n\r\n").await;
         };
-        let (frame, ()) = tokio::join!(body.frame(), serve);
-        assert_eq!(frame.unwrap().unwrap().into_data().unwrap(), "def");
-        assert!(body.is_end_stream());
+        let (frame, ()) = tokio::join!(piece(&mut body), serve);
+        assert_eq!(frame.unwrap().unwrap(), "def");
+        assert!(body.is_whole());
         assert_eq!(pool.idle_count(), 1);
     })
     .await;
@@ -119,7 +119,7 @@ async fn a_response_that_ends_first_stops_the_request() {
         );
         let (head, exchange) = started.unwrap();
         assert_eq!(head.status(), 413);
-        assert_eq!(text(exchange.into_body()).await.unwrap(), "no");
+        assert_eq!(text(exchange.into_body(false)).await.unwrap(), "no");
         assert_eq!(pool.idle_count(), 0);
         peer.closed().await;
         drop(sender);
@@ -160,7 +160,7 @@ async fn an_answer_is_heard_even_if_the_upstream_takes_no_more_of_the_request() 
             response.await.unwrap();
         }
         assert_eq!(head.status(), 413);
-        assert_eq!(text(exchange.into_body()).await.unwrap(), "no");
+        assert_eq!(text(exchange.into_body(false)).await.unwrap(), "no");
         assert_eq!(pool.idle_count(), 0);
     })
     .await;
@@ -171,11 +171,13 @@ async fn a_slow_upstream_slows_the_client_down() {
     worker(async |pool, server| {
         let taken = Rc::new(Cell::new(0));
         let counter = taken.clone();
-        let frames = tokio_stream::iter(0..FLOOD / PIECE.len()).map(move |_| {
-            counter.set(counter.get() + PIECE.len());
-            Ok::<_, Infallible>(Frame::data(Bytes::from_static(PIECE)))
+        let (mut client, body) = receiving(BodyLength::Length(FLOOD as u64)).await;
+        let writer = spawn_local(async move {
+            while counter.get() < FLOOD {
+                client.write_all(PIECE).await.unwrap();
+                counter.set(counter.get() + PIECE.len());
+            }
         });
-        let body = received(StreamBody::new(frames)).await;
         let exchange = start(pool, server, "POST", Some(body));
         tokio::select! {
             _ = exchange => panic!("nobody has answered"),
@@ -187,6 +189,7 @@ async fn a_slow_upstream_slows_the_client_down() {
             "{} bytes were taken from the client",
             taken.get()
         );
+        writer.abort();
     })
     .await;
 }
@@ -197,7 +200,7 @@ async fn a_slow_client_slows_the_upstream_down() {
         let serve =
             server.answer("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n");
         let (started, peer) = tokio::join!(start(pool, server, "GET", None), serve);
-        let mut body = started.unwrap().1.into_body();
+        let mut body = started.unwrap().1.into_body(false);
         let written = Rc::new(Cell::new(0));
         let counter = written.clone();
         let mut stream = peer.stream;
@@ -208,7 +211,7 @@ async fn a_slow_client_slows_the_upstream_down() {
                 counter.set(counter.get() + chunk.len());
             }
         });
-        assert!(body.frame().await.unwrap().is_ok());
+        assert!(piece(&mut body).await.unwrap().is_ok());
         until_still(&written).await;
         assert!(
             written.get() < FLOOD / 4,
@@ -250,10 +253,10 @@ async fn an_exchange_that_waits_owns_no_buffer() {
         let serve =
             server.answer("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n");
         let (started, _peer) = tokio::join!(start(pool, server, "GET", None), serve);
-        let mut body = started.unwrap().1.into_body();
-        assert!(body.frame().await.unwrap().is_ok());
+        let mut body = started.unwrap().1.into_body(false);
+        assert!(piece(&mut body).await.unwrap().is_ok());
         tokio::select! {
-            _ = body.frame() => panic!("nothing more was sent"),
+            _ = piece(&mut body) => panic!("nothing more was sent"),
             () = settle() => {}
         }
         assert_eq!(pool.buffers.idle(), (1, 1));

@@ -1,0 +1,124 @@
+//! Responses out: the head, framing of the body, interim responses.
+//! What belongs to the connection is written from arguments alone and never from the head, so a message has one length by
+//! construction; and a head holds no byte that would end a line, so nothing in it can begin another message.
+
+use super::number::encode_number;
+use super::reason::reason;
+use crate::head::{FieldId, ResponseHead};
+
+/// Tells a client that waits for it to send its body (RFC 9110 section 15.2.1).
+pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// How the body of a response is delimited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// There is none, whatever the head says: 1xx, 204, 304, and every answer to HEAD. `Content-Length` is written if the head
+    /// has one, for it tells of the body that is left out; 1xx and 204 have none (RFC 9110 section 8.6), whatever is asked for.
+    None,
+    /// A body of so many bytes.
+    Length(u64),
+    /// A body in chunks.
+    Chunked,
+    /// A body that ends with the connection.
+    UntilClose,
+}
+
+/// What is said of the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Connection {
+    /// Nothing: an HTTP/1.1 client takes it that it persists.
+    Persists,
+    /// `keep-alive`, for a client of HTTP/1.0 that asked.
+    KeepAlive,
+    /// This response is the last one.
+    Close,
+    /// It switches to the protocol that the head's `Upgrade` names.
+    Upgrade,
+}
+
+/// Appends the head. The reason phrase is the registered one. `server` takes the place of what the head says; `date` is added
+/// if the head has none. Both are legal field values.
+pub fn encode_head(
+    head: &ResponseHead,
+    framing: Framing,
+    connection: Connection,
+    server: &[u8],
+    date: &[u8],
+    out: &mut Vec<u8>,
+) {
+    let status = head.status();
+    encode_status_line(status, out);
+    let has_no_body = status < 200 || status == 204;
+    let framing = if has_no_body { Framing::None } else { framing };
+    let keeps_length = framing == Framing::None && !has_no_body;
+    let mut is_dated = false;
+    for field in head.fields().iter() {
+        match field.id {
+            FieldId::ContentLength if !keeps_length => continue,
+            FieldId::Upgrade if connection == Connection::Upgrade => {}
+            FieldId::Date => is_dated = true,
+            id if is_ours(id) => continue,
+            _ => {}
+        }
+        encode_field(field.name, field.value, out);
+    }
+    encode_field(b"server", server, out);
+    if !is_dated {
+        encode_field(b"date", date, out);
+    }
+    match framing {
+        Framing::None | Framing::UntilClose => {}
+        Framing::Length(length) => {
+            out.extend_from_slice(b"content-length: ");
+            encode_number(length, 10, out);
+            out.extend_from_slice(b"\r\n");
+        }
+        Framing::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+    }
+    let connection: &[u8] = match connection {
+        Connection::Persists => b"\r\n",
+        Connection::KeepAlive => b"connection: keep-alive\r\n\r\n",
+        Connection::Close => b"connection: close\r\n\r\n",
+        Connection::Upgrade => b"connection: upgrade\r\n\r\n",
+    };
+    out.extend_from_slice(connection);
+}
+
+fn encode_status_line(status: u16, out: &mut Vec<u8>) {
+    if status == 200 {
+        out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+        return;
+    }
+    out.extend_from_slice(b"HTTP/1.1 ");
+    // Three digits (RFC 9112 section 4), whatever the head was given.
+    encode_number(u64::from(status.clamp(100, 999)), 10, out);
+    out.push(b' ');
+    out.extend_from_slice(reason(status).as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
+fn encode_field(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
+    out.reserve(name.len() + value.len() + 4);
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Fields of the hop and those that are written from arguments.
+fn is_ours(id: FieldId) -> bool {
+    matches!(
+        id,
+        FieldId::Server
+            | FieldId::Connection
+            | FieldId::TransferEncoding
+            | FieldId::Te
+            | FieldId::Trailer
+            | FieldId::KeepAlive
+            | FieldId::ProxyConnection
+            | FieldId::Upgrade
+    )
+}
+
+#[cfg(test)]
+mod tests;
