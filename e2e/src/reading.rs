@@ -1,8 +1,9 @@
 //! What a reader makes of the bytes of one direction of a connection: whole messages, and how it came to its end.
-//! Two readers that share no code are here, so that a test can say that bytes are read in one way: [`strict`], ours, and
-//! [`h11`], a library for Python. Neither is what the programs read with.
+//! Readers that share no code are here, so that a test can say that bytes are read in one way: [`strict`], ours, [`h11`], a
+//! library for Python, and [`hyper`]. The first two are not what the programs read with.
 
 pub mod h11;
+pub mod hyper;
 pub mod strict;
 
 use std::fmt;

@@ -3,8 +3,8 @@
 //! In: what to answer. Out: the bytes of each connection, whole: [`Recorder::take`] waits until nothing more can come.
 
 use std::io::{Read as _, Write as _};
-use std::ops::ControlFlow;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -25,9 +25,6 @@ pub const BODY: &str = "ok";
 
 /// How long a thread waits for the other side of a test.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Between two writes that should arrive apart. What comes of them is the same if they do not.
-const APART: Duration = Duration::from_millis(2);
-
 /// One thing that is done in place of a plain answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -157,7 +154,9 @@ impl Recorder {
         }
         let mut connections = std::mem::take(&mut self.shared.state().connections);
         connections.retain(|connection| !is_last(connection));
-        let recorded = connections.into_iter().map(|connection| connection.recorded);
+        let recorded = connections
+            .into_iter()
+            .map(|connection| connection.recorded);
         Ok(recorded.collect())
     }
 }
@@ -194,6 +193,16 @@ impl Shared {
     }
 }
 
+/// Lets what was written arrive before what comes next is. Nothing depends on it: what comes of two pieces is the same if they
+/// arrive as one.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "nobody outside of the kernel and the reader sees that a piece has arrived"
+)]
+pub fn apart() {
+    thread::sleep(Duration::from_millis(2));
+}
+
 fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
     while let Ok((stream, peer)) = listener.accept() {
         if shared.is_over.load(Ordering::Relaxed) {
@@ -220,10 +229,7 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
 fn serve(stream: Arc<TcpStream>, index: usize, shared: &Shared) {
     let mut buffer = vec![0; 64 * 1024];
     let mut answered = 0;
-    'connection: loop {
-        let Ok(read @ 1..) = (&*stream).read(&mut buffer) else {
-            break;
-        };
+    'connection: while let Ok(read @ 1..) = (&*stream).read(&mut buffer) {
         let bytes = shared.record(index, &buffer[..read]);
         let messages = strict::requests(&bytes).messages;
         for message in &messages[answered..] {
@@ -265,7 +271,7 @@ fn answer(mut stream: &TcpStream, request: &Message, shared: &Shared) -> Control
     for step in script {
         match step {
             Step::Send(bytes) => drop(stream.write_all(&bytes)),
-            Step::Apart => thread::sleep(APART),
+            Step::Apart => apart(),
             Step::Answered => {
                 shared.wait(|state| state.is_answered);
             }

@@ -98,9 +98,8 @@ fn python(deadline: Instant) -> Result<()> {
         )
     };
     // One that runs is added to: an earlier release may have made it, with less in it.
-    let runs = tools::python().is_ok_and(|python| {
-        succeeds(Command::new(python).args(["-m", "pip", "--version"]))
-    });
+    let runs = tools::python()
+        .is_ok_and(|python| succeeds(Command::new(python).args(["-m", "pip", "--version"])));
     if !runs && !make() {
         apt_install("python3-venv", deadline)
             .context("Python's venv module is needed to install Envoy and gRPC")?;

@@ -122,7 +122,7 @@ fn status_code(rest: &[u8]) -> Option<u16> {
         return None;
     }
     let code: u16 = text(code).parse().ok()?;
-    (100..600).contains(&code).then_some(code)
+    (code >= 100).then_some(code)
 }
 
 /// Field lines up to the empty one, which is taken too.
@@ -155,10 +155,7 @@ fn framing(fields: &[(String, Vec<u8>)]) -> Result<Framing, Stop> {
         let found = fields.iter().filter(|(name, _)| name == wanted);
         found.map(|(_, value)| &value[..]).collect::<Vec<_>>()
     };
-    match (
-        &of("content-length")[..],
-        &of("transfer-encoding")[..],
-    ) {
+    match (&of("content-length")[..], &of("transfer-encoding")[..]) {
         ([], []) => Ok(Framing::Unsaid),
         ([], [coding]) if coding.eq_ignore_ascii_case(b"chunked") => Ok(Framing::Chunked),
         ([length], []) if length.iter().all(u8::is_ascii_digit) => match text(length).parse() {
@@ -239,8 +236,7 @@ fn malformed<T>(why: &str) -> Result<T, Stop> {
 
 /// RFC 9110 section 5.6.2.
 fn is_token(bytes: &[u8]) -> bool {
-    let is_legal =
-        |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    let is_legal = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
     !bytes.is_empty() && bytes.iter().all(is_legal)
 }
 
@@ -298,8 +294,15 @@ mod tests {
     fn responses_end_as_their_requests_and_heads_say() {
         let bytes = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nHTTP/1.1 304 \r\n\r\nHTTP/1.1 200 OK\r\n\r\nrest";
         let reading = responses(bytes, &["HEAD", "GET", "GET"], true);
-        let statuses: Vec<_> = reading.messages.iter().filter_map(Message::status).collect();
-        assert_eq!((statuses, reading.end), (vec![100, 200, 304, 200], End::Clean));
+        let statuses: Vec<_> = reading
+            .messages
+            .iter()
+            .filter_map(Message::status)
+            .collect();
+        assert_eq!(
+            (statuses, reading.end),
+            (vec![100, 200, 304, 200], End::Clean)
+        );
         assert_eq!(reading.messages[3].body, b"rest");
         let open = responses(bytes, &["HEAD", "GET", "GET"], false);
         assert_eq!((open.messages.len(), open.end), (3, End::Incomplete));

@@ -26,7 +26,7 @@ const REQUESTS: &[(&str, usize)] = &[
     ("request_line", 52),
     ("targets", 83),
     ("host", 49),
-    ("chunks", 48),
+    ("chunks", 47),
     ("trailers", 24),
     ("hop_by_hop", 27),
     ("connections", 29),
@@ -35,6 +35,12 @@ const REQUESTS: &[(&str, usize)] = &[
 
 /// The files of responses, and how many cases each has.
 const RESPONSES: &[(&str, usize)] = &[
+    ("content_length", 28),
+    ("transfer_encoding", 44),
+    ("no_body", 29),
+    ("status_lines", 37),
+    ("heads", 34),
+    ("endings", 11),
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -124,7 +124,9 @@ fn judge_requests(readings: &[Reading], outcomes: &[Outcome], is_open: bool) -> 
     if let Some(message) = messages.next() {
         bail!("one request too many: {message:?}");
     }
-    let may_be_partly = |outcome: &Outcome| outcome.is_partly() || outcome.kind == Kind::Cut;
+    let may_be_partly = |outcome: &Outcome| {
+        outcome.is_partly() || matches!(outcome.kind, Kind::Cut | Kind::Maybe { .. })
+    };
     let may_be_partly = outcomes.iter().any(may_be_partly);
     for reading in readings {
         ensure!(

@@ -16,10 +16,13 @@ const REQUEST: &[u8] = b"GET /case HTTP/1.1\r\nHost: a.example\r\n\r\n";
 pub(super) fn play(stage: &Stage, case: &Case) -> Result<()> {
     let steps = asked(case);
     let method = method(&steps)?;
-    let failed = case.outcomes.iter().find_map(|outcome| match &outcome.kind {
-        Kind::Failed(_, cause) => Some(cause.as_str()),
-        _ => None,
-    });
+    let failed = case
+        .outcomes
+        .iter()
+        .find_map(|outcome| match &outcome.kind {
+            Kind::Failed(_, cause) => Some(cause.as_str()),
+            _ => None,
+        });
     let count = |cause| stage.failures(cause);
     let before = failed.map(count).transpose()?;
 
@@ -35,7 +38,7 @@ pub(super) fn play(stage: &Stage, case: &Case) -> Result<()> {
     }
     stage.recorder.answered();
     stage.recorder.played()?;
-    if stays(stage, &client, &methods)? {
+    if !is_old(&steps) && stays(stage, &client, &methods)? {
         client.write(LAST_WORD);
         methods.push("GET");
         client.read_to_end()?;
@@ -71,6 +74,11 @@ fn method(steps: &[Step]) -> Result<String> {
     };
     let method = line.split(|&byte| byte == b' ').next().unwrap_or_default();
     Ok(String::from_utf8_lossy(method).into_owned())
+}
+
+/// A client of HTTP/1.0 has one answer on a connection.
+fn is_old(steps: &[Step]) -> bool {
+    matches!(steps.first(), Some(Step::Write(line)) if line.ends_with(b" HTTP/1.0\r\n"))
 }
 
 fn script(steps: &[Step]) -> Result<Vec<recorder::Step>> {
@@ -159,9 +167,16 @@ fn judge_responses(
 /// The request and the one after it arrived, each once, on one connection or on two.
 fn judge_requests(readings: &[Reading], outcomes: &[Outcome]) -> Result<()> {
     let counts = |reading: &Reading| reading.messages.len();
-    let used: Vec<_> = readings.iter().map(counts).filter(|count| *count > 0).collect();
+    let used: Vec<_> = readings
+        .iter()
+        .map(counts)
+        .filter(|count| *count > 0)
+        .collect();
     let last = readings.iter().flat_map(|reading| &reading.messages).last();
-    ensure!(last.is_some_and(is_probe), "the last request did not arrive");
+    ensure!(
+        last.is_some_and(is_probe),
+        "the last request did not arrive"
+    );
     for outcome in outcomes {
         match outcome.kind {
             Kind::Kept => ensure!(used == [2], "the connection was not used again"),

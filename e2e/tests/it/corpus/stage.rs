@@ -5,7 +5,6 @@ use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -14,15 +13,16 @@ use e2e::ports;
 use e2e::programs::{ControlPlane, Proxy, ProxySettings};
 use e2e::reading::h11::H11;
 use e2e::reading::{End, Message, Reading, Shown, Start, strict};
-use e2e::recorder::{PROBE, PROBE_BODY, Recorded, Recorder};
+use e2e::recorder::{self, PROBE, PROBE_BODY, Recorded, Recorder};
 use tokio::runtime::Handle;
 
 use super::case::Step;
 
 /// A client that waits longer for an answer or for the end has failed. Only what fails waits so long.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// Between two writes that should arrive apart. What comes of them is the same if they do not.
-const APART: Duration = Duration::from_millis(2);
+
+/// By how much the proxy may grow at most, whatever is sent (promise D5).
+const MOST_MEMORY: u64 = 8 * 1024;
 
 /// What is sent last on a connection that should still be good.
 pub(super) const LAST_WORD: &[u8] =
@@ -35,6 +35,8 @@ pub(super) struct Stage {
     proxy: Proxy,
     listener: SocketAddr,
     pid: u32,
+    /// Its largest size in KiB before the first case.
+    size: u64,
     has_panicked: Arc<AtomicBool>,
     _control_plane: ControlPlane,
 }
@@ -60,11 +62,13 @@ impl Stage {
             .start()
             .await?;
         proxy.wait_live().await?;
+        let pid = proxy.process().id();
         Ok(Self {
             recorder,
             h11: H11::start()?,
             listener: proxy.listener(port),
-            pid: proxy.process().id(),
+            pid,
+            size: peak(pid)?,
             proxy,
             has_panicked,
             _control_plane: control_plane,
@@ -84,6 +88,9 @@ impl Stage {
         );
         self.proxy.process().check_running()?;
         ensure!(self.proxy.process().id() == self.pid);
+        let grown = peak(self.pid)?.saturating_sub(self.size);
+        println!("grown by {grown} KiB");
+        ensure!(grown <= MOST_MEMORY, "the proxy has grown by {grown} KiB");
         let mut client = self.connect()?;
         client.write(LAST_WORD);
         client.read_to_end()?;
@@ -127,16 +134,21 @@ impl Stage {
     }
 }
 
+/// The largest size of a process so far, in KiB.
+fn peak(pid: u32) -> Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let size = line.and_then(|line| line.trim().strip_suffix(" kB"));
+    Ok(size.context("no VmHWM")?.parse()?)
+}
+
 /// Two readings are one: the same messages, the same end, and nothing that is no message.
 fn agreed(ours: &Reading, theirs: &Reading) -> Result<()> {
     ensure!(
         !matches!(ours.end, End::Malformed(_)),
         "malformed to the strict reader: {ours:?}"
     );
-    ensure!(
-        ours == theirs,
-        "read in two ways: {ours:?} and {theirs:?}"
-    );
+    ensure!(ours == theirs, "read in two ways: {ours:?} and {theirs:?}");
     Ok(())
 }
 
@@ -186,7 +198,7 @@ impl Client {
             self.write(&std::mem::take(&mut waiting));
             match step {
                 Step::Write(_) => {}
-                Step::Apart => thread::sleep(APART),
+                Step::Apart => recorder::apart(),
                 Step::Answered => {
                     answers += 1;
                     self.read_messages(methods, answers)?;
@@ -211,7 +223,10 @@ impl Client {
     pub(super) fn read_answers(&mut self, methods: &[&str]) -> Result<()> {
         self.read_until(|received| {
             let reading = strict::responses(received, methods, false);
-            let answers = reading.messages.iter().filter(|message| !message.is_interim());
+            let answers = reading
+                .messages
+                .iter()
+                .filter(|message| !message.is_interim());
             answers.count() == methods.len()
         })
     }
