@@ -5,6 +5,7 @@
 
 mod case;
 mod random;
+mod random_responses;
 mod requests;
 mod responses;
 mod stage;
