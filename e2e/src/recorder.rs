@@ -28,6 +28,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// One thing that is done in place of a plain answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
+    /// The first step of a script that is played as soon as the head of the request is there.
+    Early,
     /// These bytes are written.
     Send(Vec<u8>),
     /// What comes next is written apart.
@@ -182,6 +184,12 @@ impl Shared {
         waited.is_ok_and(|(_, timeout)| !timeout.timed_out())
     }
 
+    fn has_early_script(&self) -> bool {
+        let state = self.state();
+        let script = state.script.as_ref();
+        script.is_some_and(|script| script.first() == Some(&Step::Early))
+    }
+
     /// Adds what a connection has read.
     fn record(&self, index: usize, bytes: &[u8]) -> Vec<u8> {
         let mut state = self.state();
@@ -232,12 +240,20 @@ fn serve(stream: Arc<TcpStream>, index: usize, shared: &Shared) {
     'connection: while let Ok(read @ 1..) = (&*stream).read(&mut buffer) {
         let bytes = shared.record(index, &buffer[..read]);
         let messages = strict::requests(&bytes).messages;
-        for message in &messages[answered..] {
+        for message in messages.iter().skip(answered) {
             if answer(&stream, message, shared).is_break() {
                 break 'connection;
             }
+            answered += 1;
         }
-        answered = messages.len();
+        // The last bytes are those of a head or of a body: when the request is whole it has its answer already.
+        if messages.len() == answered && shared.has_early_script() && has_head(&bytes) {
+            let script = shared.state().script.take().unwrap_or_default();
+            if play(&stream, script, shared).is_break() {
+                break;
+            }
+            answered += 1;
+        }
     }
     if let Some(connection) = shared.state().connections.get_mut(index) {
         connection.recorded.is_closed = true;
@@ -245,6 +261,10 @@ fn serve(stream: Arc<TcpStream>, index: usize, shared: &Shared) {
     }
     drop(stream);
     shared.changed.notify_all();
+}
+
+fn has_head(bytes: &[u8]) -> bool {
+    bytes.windows(4).any(|window| window == b"\r\n\r\n")
 }
 
 /// A write that fails is the other side's doing, and shows in what comes of the case. Breaks when the connection is to be dropped.
@@ -267,9 +287,14 @@ fn answer(mut stream: &TcpStream, request: &Message, shared: &Shared) -> Control
         let _ = stream.write_all(answer.as_bytes());
         return ControlFlow::Continue(());
     };
+    play(stream, script, shared)
+}
+
+fn play(mut stream: &TcpStream, script: Vec<Step>, shared: &Shared) -> ControlFlow<()> {
     let mut flow = ControlFlow::Continue(());
     for step in script {
         match step {
+            Step::Early => {}
             Step::Send(bytes) => drop(stream.write_all(&bytes)),
             Step::Apart => apart(),
             Step::Answered => {

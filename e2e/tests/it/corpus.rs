@@ -31,6 +31,7 @@ const REQUESTS: &[(&str, usize)] = &[
     ("trailers", 24),
     ("hop_by_hop", 27),
     ("connections", 29),
+    ("unread_bodies", 17),
     ("splitting", 12),
 ];
 
@@ -42,6 +43,7 @@ const RESPONSES: &[(&str, usize)] = &[
     ("status_lines", 37),
     ("heads", 34),
     ("endings", 11),
+    ("early", 12),
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -21,6 +21,8 @@ pub(super) struct Case {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Step {
     Write(Vec<u8>),
+    /// What the upstream does is done as soon as it has the head of the request.
+    Early,
     /// What comes next is written apart.
     Apart,
     /// Waits until the client has an answer more, or the whole of what it gets.
@@ -54,6 +56,8 @@ pub(super) enum Kind {
     Cut,
     /// The connection closes after the last answer.
     Closed,
+    /// The connection closes after the last answer, which says so, or it is as good as new.
+    Either,
     /// The client gets the upstream's answer, with this status.
     Received(u16),
     /// The client gets this status in place of the answer, for this cause.
@@ -143,6 +147,7 @@ fn with_end(text: &str) -> Result<Vec<u8>> {
 
 fn step(word: &str) -> Result<Step> {
     Ok(match word {
+        "early" => Step::Early,
         "apart" => Step::Apart,
         "answered" => Step::Answered,
         "half-close" => Step::HalfClose,
@@ -171,6 +176,7 @@ fn kind(text: &str) -> Result<Kind> {
         ["interim", status] => Kind::Interim(status.parse()?),
         ["cut"] => Kind::Cut,
         ["closed"] => Kind::Closed,
+        ["either"] => Kind::Either,
         ["received", status] => Kind::Received(status.parse()?),
         ["failed", status, cause] => Kind::Failed(status.parse()?, cause.to_owned()),
         ["broken", status] => Kind::Broken(status.parse()?),

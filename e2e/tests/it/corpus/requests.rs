@@ -19,15 +19,19 @@ const OF_THE_HOP: [&str; 5] = [
 /// Plays one case and judges what came of it.
 pub(super) fn play(stage: &Stage, case: &Case) -> Result<()> {
     let mut methods: Vec<&str> = case.outcomes.iter().filter_map(answered_method).collect();
-    let is_open = case.outcomes.iter().all(|outcome| !closes(&outcome.kind));
+    let mut is_open = case.outcomes.iter().all(|outcome| !closes(&outcome.kind));
     let mut client = stage.connect()?;
     client.play(&case.client, &methods)?;
     if case.client.contains(&Step::Close) {
         stage.recorder.abandoned()?;
     } else if is_open {
         client.read_answers(&methods)?;
-        client.write(LAST_WORD);
-        methods.push("GET");
+        let has_choice = |outcome: &Outcome| outcome.kind == Kind::Either;
+        is_open = !case.outcomes.iter().any(has_choice) || stage.stays(&client, &methods)?;
+        if is_open {
+            client.write(LAST_WORD);
+            methods.push("GET");
+        }
         client.read_to_end()?;
     } else {
         client
@@ -63,7 +67,7 @@ fn judge_responses(reading: &Reading, outcomes: &[Outcome], is_open: bool) -> Re
     let mut messages = reading.messages.iter();
     for outcome in outcomes {
         let wanted = &outcome.kind;
-        if matches!(wanted, Kind::Closed) {
+        if matches!(wanted, Kind::Closed | Kind::Either) {
             continue;
         }
         let Some(message) = messages.next() else {

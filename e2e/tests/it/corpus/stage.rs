@@ -132,6 +132,18 @@ impl Stage {
         agreed(&ours, &theirs).with_context(|| format!("client got {}", Shown(received)))?;
         Ok(ours)
     }
+
+    /// Whether the client may go on with its connection, by what it was answered.
+    pub(super) fn stays(&self, client: &Client, methods: &[&str]) -> Result<bool> {
+        let reading = self.responses(client, methods)?;
+        let last = reading.messages.last();
+        let says_no = |message: &Message| {
+            let mut options = message.all("connection");
+            message.status() == Some(101)
+                || options.any(|option| option.eq_ignore_ascii_case(b"close"))
+        };
+        Ok(!client.is_closed && reading.end == End::Clean && !last.is_none_or(says_no))
+    }
 }
 
 /// The largest size of a process so far, in KiB.
@@ -205,7 +217,7 @@ impl Client {
                 }
                 Step::HalfClose => self.stream.shutdown(Shutdown::Write)?,
                 Step::Close => self.stream.shutdown(Shutdown::Both)?,
-                Step::Reset => bail!("a client that resets cannot see what comes of it"),
+                Step::Early | Step::Reset => bail!("{step:?} is for upstreams"),
             }
         }
         self.write(&waiting);
