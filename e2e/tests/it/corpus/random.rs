@@ -12,6 +12,9 @@ use super::stage::{LAST_WORD, Stage, is_probe};
 /// Connections with a few requests each. Bounded by time: they take a few seconds.
 const CONNECTIONS: u32 = 150;
 
+/// How long a smaller counterexample is looked for, in milliseconds: what hangs takes seconds each time.
+const SHRINKING: u32 = 30_000;
+
 /// One request, and how it is written.
 #[derive(Clone, Debug)]
 struct Sent {
@@ -39,7 +42,7 @@ async fn what_is_forwarded_means_the_same_to_h11_and_to_hyper() -> Result<()> {
     tokio::task::block_in_place(|| {
         let mut runner = TestRunner::new(Config {
             cases: CONNECTIONS,
-            max_shrink_iters: 200,
+            max_shrink_time: SHRINKING,
             failure_persistence: None,
             ..Config::default()
         });

@@ -12,6 +12,9 @@ use super::stage::{LAST_WORD, Stage, is_probes_answer};
 /// Bounded by time: they take a few seconds.
 const RESPONSES: u32 = 300;
 
+/// How long a smaller counterexample is looked for, in milliseconds: what hangs takes seconds each time.
+const SHRINKING: u32 = 30_000;
+
 /// One response, how it is written, and what it is for.
 #[derive(Clone, Debug)]
 struct Sent {
@@ -39,7 +42,7 @@ async fn what_is_answered_means_the_same_to_h11() -> Result<()> {
     tokio::task::block_in_place(|| {
         let mut runner = TestRunner::new(Config {
             cases: RESPONSES,
-            max_shrink_iters: 200,
+            max_shrink_time: SHRINKING,
             failure_persistence: None,
             ..Config::default()
         });
