@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result, ensure};
 use socket2::SockRef;
 
 use crate::reading::strict;
-use crate::reading::{Message, Start};
+use crate::reading::{End, Message, Start};
 
 /// Requests whose target begins with this are answered plainly, whatever else was said.
 pub const PROBE: &str = "/probe";
@@ -117,14 +117,15 @@ impl Recorder {
         Ok(())
     }
 
-    /// Waits until the other side has closed all connections.
+    /// Waits until the other side has closed all connections that have carried half a request.
     pub fn abandoned(&self) -> Result<()> {
-        let is_closed = |state: &State| {
-            let mut connections = state.connections.iter();
-            connections.all(|connection| connection.recorded.is_closed)
+        let is_settled = |connection: &Connection| {
+            let Recorded { bytes, is_closed } = &connection.recorded;
+            *is_closed || strict::requests(bytes).end == End::Clean
         };
         ensure!(
-            self.shared.wait(is_closed),
+            self.shared
+                .wait(|state| state.connections.iter().all(is_settled)),
             "a connection stays open that should be closed"
         );
         Ok(())

@@ -170,12 +170,16 @@ impl Sent {
         };
         ensure!(message.start == start, "another request");
         let is_ours = |(name, _): &&(String, Vec<u8>)| name.starts_with("x-ours-");
-        let fields: Vec<_> = message.fields.iter().filter(is_ours).cloned().collect();
+        let mut fields: Vec<_> = message.fields.iter().filter(is_ours).cloned().collect();
         let meant = self
             .fields
             .iter()
             .map(|(name, value)| (name.to_ascii_lowercase(), value.trim_ascii().to_vec()));
-        ensure!(fields == meant.collect::<Vec<_>>(), "other fields");
+        let mut meant: Vec<_> = meant.collect();
+        // Fields of one name keep their order, and that is all that counts (RFC 9110 section 5.3).
+        meant.sort_by(|one, other| one.0.cmp(&other.0));
+        fields.sort_by(|one, other| one.0.cmp(&other.0));
+        ensure!(fields == meant, "other fields");
         let body = match &self.body {
             Body::None => Vec::new(),
             Body::Length(body) => body.clone(),
