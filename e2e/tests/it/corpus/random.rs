@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 use super::stage::{LAST_WORD, Stage, is_probe};
 
 /// Connections with a few requests each. Bounded by time: they take a few seconds.
-const CONNECTIONS: u32 = 150;
+const CONNECTIONS: u32 = 100;
 
 /// How long a smaller counterexample is looked for, in milliseconds: what hangs takes seconds each time.
 const SHRINKING: u32 = 30_000;

@@ -10,7 +10,7 @@ use proptest::test_runner::{Config, TestError, TestRunner};
 use super::stage::{LAST_WORD, Stage, is_probes_answer};
 
 /// Bounded by time: they take a few seconds.
-const RESPONSES: u32 = 300;
+const RESPONSES: u32 = 150;
 
 /// How long a smaller counterexample is looked for, in milliseconds: what hangs takes seconds each time.
 const SHRINKING: u32 = 30_000;
