@@ -26,6 +26,10 @@ pub mod process;
 pub mod relay;
 pub mod upstream;
 
+// what went over a connection, byte for byte
+pub mod reading;
+pub mod recorder;
+
 // the programs
 pub mod envoy;
 pub mod grpc;

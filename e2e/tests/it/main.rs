@@ -8,6 +8,7 @@ mod scripted;
 mod activations;
 mod bytes_per_change;
 mod convergence;
+mod corpus;
 mod counts;
 mod discovery_services;
 mod foreign_steps;
