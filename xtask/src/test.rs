@@ -43,14 +43,14 @@ enum Part {
 const TOTAL_BUDGET: Duration = Duration::from_mins(30);
 
 impl Part {
-    /// How long it may take on two cores in a fresh clone: about twice what it does take.
+    /// How long it may take on two cores in a fresh clone: half as much again as it does take, or more.
     fn budget(self) -> Duration {
         match self {
-            Self::Tools => Duration::from_mins(3),
+            Self::Tools => Duration::from_secs(150),
             Self::Fmt => Duration::from_secs(30),
-            Self::Build | Self::Shipped => Duration::from_mins(5),
-            Self::Tests => Duration::from_mins(10),
-            Self::Doctests => Duration::from_secs(90),
+            Self::Build | Self::Shipped => Duration::from_secs(270),
+            Self::Tests => Duration::from_mins(13),
+            Self::Doctests => Duration::from_mins(1),
             Self::Clippy | Self::Demo => Duration::from_secs(150),
         }
     }
