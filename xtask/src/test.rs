@@ -49,7 +49,7 @@ impl Part {
             Self::Tools => Duration::from_secs(150),
             Self::Fmt => Duration::from_secs(30),
             Self::Build | Self::Shipped => Duration::from_secs(270),
-            Self::Tests => Duration::from_mins(13),
+            Self::Tests => Duration::from_mins(12),
             Self::Doctests => Duration::from_mins(1),
             Self::Clippy | Self::Demo => Duration::from_secs(150),
         }
