@@ -4,7 +4,7 @@
 //! [`Malformed`], and the connection is of no further use.
 
 use super::body::BodyLength;
-use super::lines::{check_line_ends, content_length, range, store};
+use super::lines::{check_line_ends, content_length, malformed, range, store};
 use super::{MAX_FIELDS, MAX_HEAD, Malformed};
 use crate::head::{FieldId, Fields, RequestHead, Version};
 use crate::octets;
@@ -108,7 +108,7 @@ fn parse(input: &[u8], into: &mut RequestHead) -> Result<Option<Received>, Malfo
         Ok(Status::Complete(len)) => len,
         Ok(Status::Partial) => return Ok(None),
         Err(Error::Token | Error::Version) => return Err(first_line(input)),
-        Err(error) => return Err(malformed(error)),
+        Err(error) => return Err(malformed(error, Malformed::RequestLine)),
     };
     let head = &input[..head_len];
     check_line_ends(head, request.headers)?;
@@ -221,17 +221,6 @@ fn first_line(input: &[u8]) -> Malformed {
 fn is_version(text: &[u8]) -> bool {
     matches!(text, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
         if major.is_ascii_digit() && minor.is_ascii_digit())
-}
-
-fn malformed(error: Error) -> Malformed {
-    match error {
-        Error::HeaderName => Malformed::FieldName,
-        Error::HeaderValue => Malformed::FieldValue,
-        Error::NewLine => Malformed::LineEnd,
-        Error::Status | Error::Token => Malformed::RequestLine,
-        Error::TooManyHeaders => Malformed::TooManyFields,
-        Error::Version => Malformed::Version,
-    }
 }
 
 #[cfg(test)]

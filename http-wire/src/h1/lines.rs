@@ -2,7 +2,7 @@
 
 use super::Malformed;
 use crate::head::Fields;
-use httparse::Header;
+use httparse::{Error, Header};
 use std::ops::Range;
 
 /// One plain decimal number: no sign, no list, no space (RFC 9112 section 6.3, rule 5).
@@ -45,4 +45,16 @@ pub(super) fn store(head: &[u8], parsed: &[Header<'_>], fields: &mut Fields) {
 pub(super) fn range(whole: &[u8], part: &[u8]) -> Range<usize> {
     let start = part.as_ptr().addr() - whole.as_ptr().addr();
     start..start + part.len()
+}
+
+/// What is wrong with a head that httparse refuses; `first` if it is its first line.
+pub(super) fn malformed(error: Error, first: Malformed) -> Malformed {
+    match error {
+        Error::HeaderName => Malformed::FieldName,
+        Error::HeaderValue => Malformed::FieldValue,
+        Error::NewLine => Malformed::LineEnd,
+        Error::Status | Error::Token => first,
+        Error::TooManyHeaders => Malformed::TooManyFields,
+        Error::Version => Malformed::Version,
+    }
 }

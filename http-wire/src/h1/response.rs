@@ -3,11 +3,11 @@
 //! The body itself is read by `body`; what an interim response or a status means is the caller's to know.
 
 use super::body::BodyLength;
-use super::lines::{check_line_ends, content_length, store};
+use super::lines::{check_line_ends, content_length, malformed, store};
 use super::{MAX_FIELDS, MAX_HEAD, Malformed};
 use crate::head::{FieldId, Fields, ResponseHead};
 use crate::octets;
-use httparse::{Error, Header, ParserConfig, Response, Status};
+use httparse::{Header, ParserConfig, Response, Status};
 use std::mem::MaybeUninit;
 
 /// What a response head says beyond its fields.
@@ -82,7 +82,7 @@ fn parse(
         Ok(Status::Complete(len)) => len,
         Ok(Status::Partial) if is_over => return Err(Malformed::HeadTooLarge),
         Ok(Status::Partial) => return Ok(None),
-        Err(error) => return Err(malformed(error)),
+        Err(error) => return Err(malformed(error, Malformed::StatusLine)),
     };
     let head = &input[..head_len];
     check_line_ends(head, response.headers)?;
@@ -167,17 +167,6 @@ impl Said {
             (false, Some(length)) => (BodyLength::Length(length), persists),
             (false, None) => (BodyLength::UntilClose, false),
         })
-    }
-}
-
-fn malformed(error: Error) -> Malformed {
-    match error {
-        Error::HeaderName => Malformed::FieldName,
-        Error::HeaderValue => Malformed::FieldValue,
-        Error::NewLine => Malformed::LineEnd,
-        Error::Status | Error::Token => Malformed::StatusLine,
-        Error::TooManyHeaders => Malformed::TooManyFields,
-        Error::Version => Malformed::Version,
     }
 }
 
