@@ -228,7 +228,7 @@ fn target(picked: &Picked) -> Target {
         revision: served.revision(),
         phase: Phase::Activate.into(),
         sums: sums.collect(),
-        report_taken: None,
+        ..Target::default()
     }
 }
 

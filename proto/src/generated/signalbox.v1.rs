@@ -19,6 +19,11 @@ pub struct Target {
     /// which the proxy knows that it will hear which reports were taken.
     #[prost(message, optional, tag = "5")]
     pub report_taken: ::core::option::Option<ReportTaken>,
+    /// How long the activation lasts, in milliseconds from its receipt, unless it is said again: then it lasts so long from there
+    /// on. A proxy that hears nothing in time goes back by itself to what it last served without a lease. 0: it lasts, which also
+    /// confirms one that was leased. Only with PHASE_ACTIVATE.
+    #[prost(uint64, tag = "6")]
+    pub lease_ms: u64,
 }
 /// A report has been counted, and will not be a second time.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -80,6 +85,10 @@ pub struct Status {
     /// are not numbered: then each is counted as it comes.
     #[prost(uint64, tag = "12")]
     pub reporter: u64,
+    /// The revision that `state` speaks of: the target's, or with STATE_REVERTED the one that was left; 0 if it is not known. So
+    /// whoever the stream leads to knows what was refused or left, whether it told of it or not.
+    #[prost(uint64, tag = "13")]
+    pub state_revision: u64,
 }
 /// A report of requests that have ended since the one before, on this stream or an earlier one.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -230,7 +239,7 @@ pub enum State {
     Staged = 2,
     Active = 3,
     Refused = 4,
-    /// It was active, and the proxy went back by itself.
+    /// It was active under a lease that has run out, and the proxy went back by itself. It does not take this assignment again.
     Reverted = 5,
 }
 impl State {

@@ -259,6 +259,6 @@ fn target(said: &Said) -> Target {
         revision: said.revision,
         phase: Phase::Activate.into(),
         sums: sums.collect(),
-        report_taken: None,
+        ..Target::default()
     }
 }
