@@ -76,7 +76,7 @@ async fn traffic(name: &str, traffic: &Traffic, effort: Effort, who: &[Who]) -> 
         table: traffic.table,
         exchange: traffic.exchange,
     };
-    let (peers, left_out) = peers::start_all(who, setup).await?;
+    let (peers, mut left_out) = peers::start_all(who, setup).await?;
     let load_core = match traffic.placement {
         Placement::OnePinned => {
             ensure!(
@@ -89,52 +89,98 @@ async fn traffic(name: &str, traffic: &Traffic, effort: Effort, who: &[Who]) -> 
         }
         Placement::TwoUnpinned => None,
     };
-    let mut results: Vec<_> = peers.iter().map(result).collect();
-    for (peer, result) in peers.iter().zip(&mut results) {
+    let mut measured: Vec<_> = peers.iter().map(|peer| (peer, result(peer))).collect();
+    for (peer, result) in &mut measured {
         result.put("start_kib", peer.memory_kib()? as f64);
-        let warming = measure(peer, traffic, WARM_UP_S, load_core).await;
-        warming.with_context(|| format!("warming up {}", peer.name))?;
     }
+    eprint!("  warming up:");
+    let warm_up = Turn {
+        traffic,
+        seconds: WARM_UP_S,
+        core: load_core,
+    };
+    warm_up
+        .everybody(0, &mut measured, &mut left_out, |_, _| ())
+        .await?;
     for round in 0..effort.rounds {
         eprint!("  round {} of {}:", round + 1, effort.rounds);
-        for turn in 0..peers.len() {
-            // Another one begins each round: what a peer leaves behind (caches, clock) does not always meet the same next one.
-            let index = (turn + round) % peers.len();
-            eprint!(" {}", peers[index].name);
-            let sample = measure(&peers[index], traffic, effort.seconds, load_core).await;
-            let sample = sample.with_context(|| format!("measuring {}", peers[index].name))?;
-            results[index].rounds.push(sample);
-        }
-        eprintln!();
+        let turn = Turn {
+            seconds: effort.seconds,
+            ..warm_up
+        };
+        turn.everybody(round, &mut measured, &mut left_out, |result, sample| {
+            result.rounds.push(sample);
+        })
+        .await?;
     }
-    for (peer, result) in peers.iter().zip(&mut results) {
+    let mut results = Vec::new();
+    for (peer, mut result) in measured {
         result.put("memory_kib", peer.memory_kib()? as f64);
+        results.push(result);
     }
     Ok(Measured::of_rounds(name, results, left_out))
 }
 
-async fn measure(
-    peer: &Peer,
-    traffic: &Traffic,
+/// What is measured of each peer, one after the other.
+#[derive(Clone, Copy)]
+struct Turn<'a> {
+    traffic: &'a Traffic,
     seconds: f64,
     core: Option<usize>,
-) -> Result<Sample> {
-    let arguments = Arguments {
-        target: peer.address,
-        exchange: traffic.exchange,
-        table: traffic.table,
-        connections: traffic.connections,
-        seconds,
-        rate: traffic.rate,
-    };
-    let load = Load::begin(&arguments, core).await?;
-    let before = peer.cpu_time()?;
-    let figures = load.figures().await?;
-    let spent = peer.cpu_time()?.saturating_sub(before);
-    let figures = figures.first().context("a load has a window")?;
-    ensure!(figures.failed == 0, "{} requests failed", figures.failed);
-    ensure!(figures.requests > 0, "no request was answered");
-    Ok(Sample::of(figures, spent))
+}
+
+impl Turn<'_> {
+    /// One sample of each peer. Another one begins each round: what a peer leaves behind (caches, clock) does not always meet the
+    /// same next one. A foreign peer that fails is left out from here on, with its reason; ours must not fail.
+    async fn everybody(
+        self,
+        round: usize,
+        peers: &mut Vec<(&Peer, PeerResult)>,
+        left_out: &mut Vec<String>,
+        keep: impl Fn(&mut PeerResult, Sample),
+    ) -> Result<()> {
+        let mut failed = Vec::new();
+        for turn in 0..peers.len() {
+            let index = (turn + round) % peers.len();
+            let (peer, result) = &mut peers[index];
+            eprint!(" {}", peer.name);
+            match self.of(peer).await {
+                Ok(sample) => keep(result, sample),
+                Err(error) if peer.is_foreign => {
+                    left_out.push(format!("{} is left out: {error:#}", peer.name));
+                    failed.push(peer.name);
+                }
+                Err(error) => return Err(error.context(format!("measuring {}", peer.name))),
+            }
+        }
+        eprintln!();
+        peers.retain(|(peer, _)| !failed.contains(&peer.name));
+        Ok(())
+    }
+
+    async fn of(self, peer: &Peer) -> Result<Sample> {
+        let Self {
+            traffic,
+            seconds,
+            core,
+        } = self;
+        let arguments = Arguments {
+            target: peer.address,
+            exchange: traffic.exchange,
+            table: traffic.table,
+            connections: traffic.connections,
+            seconds,
+            rate: traffic.rate,
+        };
+        let load = Load::begin(&arguments, core).await?;
+        let before = peer.cpu_time()?;
+        let figures = load.figures().await?;
+        let spent = peer.cpu_time()?.saturating_sub(before);
+        let figures = figures.first().context("a load has a window")?;
+        ensure!(figures.failed == 0, "{} requests failed", figures.failed);
+        ensure!(figures.requests > 0, "no request was answered");
+        Ok(Sample::of(figures, spent))
+    }
 }
 
 fn result(peer: &Peer) -> PeerResult {

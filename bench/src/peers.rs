@@ -52,6 +52,8 @@ pub(crate) enum Who {
 /// A running peer.
 pub(crate) struct Peer {
     pub(crate) name: &'static str,
+    /// Whether a comparison may go on without it: it is neither the floor nor ours.
+    pub(crate) is_foreign: bool,
     pub(crate) version: String,
     pub(crate) address: SocketAddr,
     /// The process whose time and memory count, its children included.
@@ -84,6 +86,10 @@ impl Who {
         }
     }
 
+    fn is_foreign(&self) -> bool {
+        matches!(self, Self::Nginx | Self::Haproxy | Self::Envoy)
+    }
+
     /// Starts it and waits until the last of its routes answers.
     pub(crate) async fn start(&self, setup: Setup) -> Result<Peer> {
         let setup = match self {
@@ -107,6 +113,7 @@ impl Who {
         };
         let mut peer = Peer {
             name: self.name(),
+            is_foreign: self.is_foreign(),
             version,
             address,
             process,
@@ -127,7 +134,7 @@ pub(crate) async fn start_all(who: &[Who], setup: Setup) -> Result<(Vec<Peer>, V
     for who in who {
         match who.start(setup).await {
             Ok(peer) => peers.push(peer),
-            Err(error) if matches!(who, Who::Nginx | Who::Haproxy | Who::Envoy) => {
+            Err(error) if who.is_foreign() => {
                 missing.push(format!("{} is left out: {error:#}", who.name()));
             }
             Err(error) => return Err(error.context(format!("starting {}", who.name()))),
