@@ -7,9 +7,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
-use tokio::task::LocalSet;
 
 use crate::cause::Cause;
 use crate::listener;
@@ -135,18 +135,29 @@ fn start_worker(
     handovers: UnboundedReceiver<Handover>,
 ) -> io::Result<oneshot::Receiver<()>> {
     let (ending, ended) = oneshot::channel();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let (starting, started) = std::sync::mpsc::channel();
     let thread = std::thread::Builder::new().name(format!("worker-{index}"));
     thread.spawn(move || {
         // Dropped when the thread ends, in whatever way; that is the message.
         let _ending: oneshot::Sender<()> = ending;
-        let local = LocalSet::new();
-        local.block_on(&runtime, async move {
+        // It belongs to this thread alone, so that a task of a connection goes straight into its one queue. A `LocalSet` would
+        // be a second scheduler inside the first.
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .build_local(LocalOptions::default());
+        let runtime = match runtime {
+            Ok(runtime) => runtime,
+            Err(error) => return drop(starting.send(Err(error))),
+        };
+        let _ = starting.send(Ok(()));
+        runtime.block_on(async move {
             let worker = Worker::new(index, shared, metrics);
             listener::serve(worker, handovers).await;
         });
     })?;
+    // Without a word the thread has ended at once.
+    started
+        .recv()
+        .unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()))?;
     Ok(ended)
 }
