@@ -1,14 +1,12 @@
 //! Bytes of a socket on their way in: a head, then pieces of a body. They are used where they lie, and never copied out.
 //! A buffer is taken from the worker when the socket has something to read, and goes back when it is empty again.
 
-use std::future::Future;
 use std::io;
 use std::ops::Range;
-use std::pin::pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use http_wire::h1::{Decoder, Malformed};
-use tokio::io::AsyncReadExt;
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 
 use crate::buffers::{Buffers, LARGE_READ_SIZE, READ_SIZE};
@@ -58,6 +56,9 @@ impl Receiving {
     }
 
     /// Reads once; 0 is the end of the connection. There must be no piece that waits.
+    ///
+    /// Tries first, and leaves a waker only when there is nothing: who was woken for the socket asks the event loop once, not twice.
+    /// A read takes nothing of tokio's cooperative budget: what is read is written somewhere, and that does.
     pub(crate) fn read(
         &mut self,
         stream: &mut TcpStream,
@@ -65,17 +66,36 @@ impl Receiving {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
         debug_assert!(self.piece.is_empty(), "it would be moved");
-        self.make_room(buffers);
-        let room = self.bytes.capacity() - self.bytes.len();
-        match pin!(stream.read_buf(&mut self.bytes)).poll(cx) {
-            Poll::Ready(read) => {
-                self.is_large = matches!(read, Ok(read) if read == room);
-                Poll::Ready(read)
+        loop {
+            match self.try_read(stream, buffers) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.release(buffers);
+                    ready!(stream.poll_read_ready(cx))?;
+                }
+                read => return Poll::Ready(read),
             }
-            Poll::Pending => {
-                self.release(buffers);
-                Poll::Pending
+        }
+    }
+
+    /// Reads what is there. While the event loop has seen nothing on the socket this makes no system call and takes no buffer.
+    fn try_read(&mut self, stream: &TcpStream, buffers: &Buffers) -> io::Result<usize> {
+        let mut outcome = None;
+        let tried = stream.try_io(Interest::READABLE, || {
+            self.make_room(buffers);
+            let room = self.bytes.capacity() - self.bytes.len();
+            let read = stream.try_read_buf(&mut self.bytes)?;
+            self.is_large = read == room;
+            outcome = Some(read);
+            // A short read has emptied the socket: with this the next one waits for an event, and spares a system call to
+            // find that out (as tokio's own `poll_read`).
+            if 0 < read && read < room {
+                return Err(io::ErrorKind::WouldBlock.into());
             }
+            Ok(())
+        });
+        match outcome {
+            Some(read) => Ok(read),
+            None => tried.map(|()| 0),
         }
     }
 
