@@ -87,20 +87,27 @@ fn remove_control_fields(fields: &mut Fields) {
 
 /// A UUID of version 4, in its text form.
 fn request_id() -> [u8; 36] {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    /// Where each byte's two digits stand (RFC 9562 section 4).
+    const PLACES: [usize; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
     let random = uuid_v4(fastrand::u128(..)).to_be_bytes();
     let mut text = [b'-'; 36];
-    let mut place = 0;
-    for (index, byte) in random.into_iter().enumerate() {
-        if matches!(index, 4 | 6 | 8 | 10) {
-            place += 1;
-        }
-        text[place] = DIGITS[usize::from(byte >> 4)];
-        text[place + 1] = DIGITS[usize::from(byte & 15)];
-        place += 2;
+    for (place, byte) in PLACES.into_iter().zip(random) {
+        text[place..place + 2].copy_from_slice(&HEX[usize::from(byte)]);
     }
     text
 }
+
+/// The two digits of every byte.
+const HEX: [[u8; 2]; 256] = {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut pairs = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        pairs[byte] = [DIGITS[byte >> 4], DIGITS[byte & 15]];
+        byte += 1;
+    }
+    pairs
+};
 
 /// Sets version and variant (RFC 9562 section 5.4).
 const fn uuid_v4(random: u128) -> u128 {
