@@ -47,11 +47,12 @@ pub(crate) async fn serve(stream: TcpStream, downstream: Rc<Downstream>) {
         return;
     };
     let (stream, mut unread) = client.into_parts();
+    // In boxes, so that no connection is as large as one that ends.
     match end {
-        End::Switched(tunnel) => tunnel.carry(stream, unread, &downstream).await,
+        End::Switched(tunnel) => Box::pin(tunnel.carry(stream, unread, &downstream)).await,
         end => {
             unread.discard(&downstream.worker().pool.buffers);
-            closing::close(stream, end).await;
+            Box::pin(closing::close(stream, end)).await;
         }
     }
 }
@@ -83,31 +84,33 @@ async fn converse(client: &Rc<Client>, downstream: &Rc<Downstream>) -> End {
 async fn exchange(client: &Rc<Client>, downstream: &Rc<Downstream>, asked: Asked) -> Option<End> {
     let Asked {
         mut heads,
-        received,
+        body,
+        persists,
+        expects_continue,
         reading,
     } = asked;
     let buffers = &downstream.worker().pool.buffers;
-    let body = client.begin_body(received.body, received.expects_continue);
-    let mut answer = {
-        let mut answering = pin!(request::answer(downstream, &mut heads, reading, body));
-        let answer = poll_fn(|cx| {
+    let body = client.begin_body(body, expects_continue);
+    let mut answer = Answer::awaited(downstream);
+    {
+        let mut answering = pin!(request::answer(&mut heads, reading, body, &mut answer));
+        let is_answered = poll_fn(|cx| {
             downstream.park(cx.waker());
             // Pauses are the request's own business.
             let _ = overdue(downstream);
             let polled = match answering.as_mut().poll(cx) {
-                Poll::Ready(answer) => Poll::Ready(Some(answer)),
-                Poll::Pending => client.poll_gone(buffers, cx).map(|()| None),
+                Poll::Ready(()) => Poll::Ready(true),
+                Poll::Pending => client.poll_gone(buffers, cx).map(|()| false),
             };
             note_moves(client, downstream);
             polled
         });
-        match answer.await {
-            Some(answer) => answer,
-            None => return Some(End::Gone),
+        if !is_answered.await {
+            return Some(End::Gone);
         }
-    };
+    }
     let tunnel = answer.take_tunnel();
-    let is_last = !received.persists
+    let is_last = !persists
         || downstream.is_draining()
         // A client that asked for another protocol and did not get it may have begun with it all the same, and its next
         // bytes may be anything: as Envoy, which reads no second request after such a one.

@@ -14,6 +14,7 @@ mod redirect;
 mod rewrite;
 mod tunnel;
 
+use std::future::poll_fn;
 use std::rc::Rc;
 
 use http_wire::h1::Malformed;
@@ -37,17 +38,22 @@ use answer::Content;
 use in_flight::Watch;
 use record::Record;
 
-/// Answers one request of a connection, which has been [`read`]; `body` is what will come behind its head. The answer's head is
-/// in `heads.response`.
+/// Answers one request of a connection, which has been [`read`]; `body` is what will come behind its head. The answer's head
+/// is in `heads.response`, the rest in `answer`.
 pub(crate) async fn answer(
-    downstream: &Rc<Downstream>,
     heads: &mut Pair,
     reading: Result<(), Failure>,
     body: Option<RequestBody>,
-) -> Answer {
-    let started = Instant::now();
+    answer: &mut Answer,
+) {
+    let Answer {
+        content,
+        downstream,
+        record,
+    } = answer;
+    let downstream = &*downstream;
     let watch = Watch::new(downstream);
-    let (content, record) = match downstream.begin_request() {
+    match downstream.begin_request() {
         Some((view, position)) => {
             let listener = view.listener(position);
             listener
@@ -55,27 +61,23 @@ pub(crate) async fn answer(
                 .of(downstream.worker().index)
                 .requests
                 .inc();
+            record.opens(view.books());
             let call = Call {
                 downstream,
                 view: &view,
                 listener,
-                started,
-                record: Record::new(view.books(), started),
+                started: record.started(),
+                record,
             };
             let outcome = match reading {
-                Ok(()) => handle(&call, heads, body).await,
+                Ok(()) => handle(&call, heads, body, content).await,
                 Err(failure) => Err(failure),
             };
-            let content = call.finish(outcome, heads);
-            (content, call.record)
+            call.finish(outcome, heads, content);
         }
-        None => {
-            let content = local::failure(&Failure::of(Cause::NoRoute), heads);
-            (content, Record::new(None, started))
-        }
-    };
+        None => *content = local::failure(&Failure::of(Cause::NoRoute), heads),
+    }
     watch.end();
-    Answer::new(content, downstream.clone(), record)
 }
 
 /// The answer to what is no request.
@@ -95,10 +97,10 @@ pub(crate) fn hurry(downstream: &Rc<Downstream>, heads: &mut Pair) -> Answer {
 
 fn give_up(downstream: &Rc<Downstream>, heads: &mut Pair, failure: &Failure) -> Answer {
     downstream.worker().count_failure(failure.cause);
-    let content = local::failure(failure, heads);
-    local::settle_type(&content, &mut heads.response);
-    let record = Record::new(None, Instant::now());
-    Answer::new(content, downstream.clone(), record)
+    let mut answer = Answer::awaited(downstream);
+    answer.content = local::failure(failure, heads);
+    local::settle_type(&answer.content, &mut heads.response);
+    answer
 }
 
 /// What the steps of one request share.
@@ -109,15 +111,16 @@ struct Call<'c> {
     listener: &'c LiveListener,
     started: Instant,
     /// What will be reported of it.
-    record: Record,
+    record: &'c Record,
 }
 
-/// The steps. The answer's head is in `heads.response`, its content is returned.
+/// The steps. The answer's head is in `heads.response`, what comes behind it in `content`.
 async fn handle(
     call: &Call<'_>,
     heads: &mut Pair,
     body: Option<RequestBody>,
-) -> Result<Content, Failure> {
+    content: &mut Content,
+) -> Result<(), Failure> {
     // Before the end of its body a request cannot switch, and we may take it as one that does not ask (RFC 9110 section 7.8).
     if body.is_none() {
         heads.request.keep_upgrade()?;
@@ -129,20 +132,25 @@ async fn handle(
     )?;
     let mut way = find_way(call, heads)?;
     tunnel::check(call, &way, heads)?;
-    let content = match &way.route.action {
-        Action::Respond(direct) => local::direct(direct, heads),
-        Action::Redirect(redirect) => redirect::answer(redirect, way.route, heads)?,
+    match &way.route.action {
+        Action::Respond(direct) => *content = local::direct(direct, heads),
+        Action::Redirect(redirect) => *content = redirect::answer(redirect, way.route, heads)?,
         Action::Forward(forward) => {
             let (cluster, weighted) = forward.cluster.draw(|total| fastrand::u32(..total));
             way.weighted = weighted;
-            match forward::send(call, forward, cluster, &way, heads, body).await {
-                Ok(content) => content,
-                Err(failure) => call.fail(&failure, heads),
+            let sent = match forward::begin(call, forward, cluster, &way, heads, body) {
+                Ok(mut asking) => match poll_fn(|cx| asking.poll(heads, cx)).await {
+                    Ok(()) => asking.finish(heads, content),
+                    Err(failure) => Err(failure),
+                },
+                Err(failure) => Err(failure),
+            };
+            if let Err(failure) = sent {
+                *content = call.fail(&failure, heads);
             }
         }
-    };
-    rewrite::response(&call.listener.served, &way, &mut heads.response)?;
-    Ok(content)
+    }
+    rewrite::response(&call.listener.served, &way, &mut heads.response)
 }
 
 /// What the config has for a request.
@@ -181,13 +189,14 @@ impl Call<'_> {
     }
 
     /// The response, counted.
-    fn finish(&self, outcome: Result<Content, Failure>, heads: &mut Pair) -> Content {
-        let content = outcome.unwrap_or_else(|failure| self.fail(&failure, heads));
-        local::settle_type(&content, &mut heads.response);
+    fn finish(&self, outcome: Result<(), Failure>, heads: &mut Pair, content: &mut Content) {
+        if let Err(failure) = outcome {
+            *content = self.fail(&failure, heads);
+        }
+        local::settle_type(content, &mut heads.response);
         let slot = self.listener.metrics.of(self.downstream.worker().index);
         let class = class_index(heads.response.status());
         slot.responses[class].inc();
         self.record.is_answered(class);
-        content
     }
 }

@@ -3,7 +3,7 @@
 //! connection is driven by the request that uses it and rests in the [`Pool`] between requests.
 //!
 //! ```text
-//! request ─► Exchange::open ─► response() ─► into_body() ─► ResponseBody ─► end: connection back to the Pool
+//! request ─► Exchange::begin ─► poll_response() ─► into_body() ─► ResponseBody ─► end: connection back to the Pool
 //!              Pool: idle, or connect  │     Sending ║ Receiving             else: closed
 //!                                      └─► 101: into_tunnel() ─► Tunnel
 //! ```
@@ -37,5 +37,5 @@ mod tests;
 pub(crate) use body::ResponseBody;
 pub(crate) use error::UpstreamError;
 pub(crate) use exchange::{Exchange, Limits};
-pub(crate) use pool::Pool;
+pub(crate) use pool::{Connecting, Pool};
 pub(crate) use tunnel::{Side, Tunnel};

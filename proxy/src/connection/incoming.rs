@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::task::{Context, Poll};
 
 use http_wire::h1::asked::Received;
-use http_wire::h1::{Malformed, RequestParser};
+use http_wire::h1::{BodyLength, Malformed, RequestParser};
 
 use crate::client::Client;
 use crate::request::{self, Failure};
@@ -16,7 +16,12 @@ use super::{End, note_moves, overdue};
 pub(super) struct Asked {
     /// The request is in `request`; of its target, what `reading` says.
     pub(super) heads: Heads,
-    pub(super) received: Received,
+    /// How its body ends.
+    pub(super) body: BodyLength,
+    /// The client allows another request after this one.
+    pub(super) persists: bool,
+    /// It waits for `100 Continue` before it sends the body.
+    pub(super) expects_continue: bool,
     pub(super) reading: Result<(), Failure>,
 }
 
@@ -84,14 +89,22 @@ fn parse(
     let mut heads = downstream.worker().heads();
     client.take_unread(|unread| match parser.parse(unread, &mut heads.request) {
         Ok(Some(received)) => {
-            let target = &unread[received.target.clone()];
-            let reading = request::read(&mut heads.request, target);
+            let Received {
+                head_len,
+                target,
+                body,
+                persists,
+                expects_continue,
+            } = received;
+            let reading = request::read(&mut heads.request, &unread[target]);
             let asked = Asked {
                 heads,
-                received,
+                body,
+                persists,
+                expects_continue,
                 reading,
             };
-            (asked.received.head_len, Ok(Some(asked)))
+            (head_len, Ok(Some(asked)))
         }
         Ok(None) => (0, Ok(None)),
         Err(malformed) => (0, Err(malformed)),

@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 use http_wire::h1::BodyLength;
+use tokio::time::Instant;
 
 use crate::upstream::{ResponseBody, UpstreamError};
 use crate::worker::Downstream;
@@ -16,15 +17,18 @@ use super::in_flight::InFlight;
 use super::record::Record;
 use super::tunnel::Tunnel;
 
-/// The body of a response. When it is dropped the response has ended.
+/// A request's answer, from the request's beginning on: first what is known of it, in the end the body of a response. It lies
+/// in one place all the time and is filled there. When it is dropped the request has ended, answered or not.
 pub(crate) struct Answer {
-    content: Content,
-    downstream: Rc<Downstream>,
-    record: Record,
+    pub(super) content: Content,
+    pub(super) downstream: Rc<Downstream>,
+    pub(super) record: Record,
 }
 
 /// What a response holds.
 pub(super) enum Content {
+    /// Nobody knows yet.
+    Awaited,
     /// Nothing.
     Empty,
     /// A text that is at hand.
@@ -53,11 +57,12 @@ impl Content {
 }
 
 impl Answer {
-    pub(super) fn new(content: Content, downstream: Rc<Downstream>, record: Record) -> Self {
+    /// The answer of a request that begins.
+    pub(crate) fn awaited(downstream: &Rc<Downstream>) -> Self {
         Self {
-            content,
-            downstream,
-            record,
+            content: Content::Awaited,
+            downstream: downstream.clone(),
+            record: Record::new(Instant::now()),
         }
     }
 
@@ -80,7 +85,7 @@ impl Answer {
     /// How long its body is. A chunked one, which only a client of HTTP/1.1 gets, comes with its chunks.
     pub(crate) fn length(&self) -> BodyLength {
         match &self.content {
-            Content::Empty | Content::Switched(_) => BodyLength::Length(0),
+            Content::Awaited | Content::Empty | Content::Switched(_) => BodyLength::Length(0),
             Content::Whole(text) => BodyLength::Length(text.len() as u64),
             Content::Upstream(stream) => stream.body.length(),
         }
@@ -92,7 +97,7 @@ impl Answer {
         cx: &mut Context<'_>,
     ) -> Poll<Result<usize, UpstreamError>> {
         match &mut self.content {
-            Content::Empty | Content::Switched(_) => Poll::Ready(Ok(0)),
+            Content::Awaited | Content::Empty | Content::Switched(_) => Poll::Ready(Ok(0)),
             Content::Whole(text) => Poll::Ready(Ok(text.len())),
             Content::Upstream(stream) => stream.poll_piece(cx),
         }
@@ -101,7 +106,7 @@ impl Answer {
     /// The piece that is at hand.
     pub(crate) fn piece(&self) -> &[u8] {
         match &self.content {
-            Content::Empty | Content::Switched(_) => &[],
+            Content::Awaited | Content::Empty | Content::Switched(_) => &[],
             Content::Whole(text) => text,
             Content::Upstream(stream) => stream.body.piece(),
         }
@@ -110,7 +115,7 @@ impl Answer {
     /// Uses bytes from the front of the piece.
     pub(crate) fn use_piece(&mut self, len: usize) {
         match &mut self.content {
-            Content::Empty | Content::Switched(_) => {}
+            Content::Awaited | Content::Empty | Content::Switched(_) => {}
             Content::Whole(text) => text.advance(len),
             Content::Upstream(stream) => stream.body.use_piece(len),
         }
@@ -140,6 +145,8 @@ impl Drop for Answer {
     fn drop(&mut self) {
         match &mut self.content {
             Content::Upstream(stream) => self.record.ends(stream.in_flight.settle()),
+            // The client did not wait for it.
+            Content::Awaited => return,
             _ => self.record.ends_here(),
         }
         self.downstream.end_request();

@@ -29,10 +29,10 @@ pub(super) struct Record {
 }
 
 impl Record {
-    /// A request has begun.
-    pub(super) fn new(books: Option<&Rc<Books>>, started: Instant) -> Self {
+    /// A request that began at this time. Without books nobody counts it.
+    pub(super) fn new(started: Instant) -> Self {
         Self {
-            books: books.cloned(),
+            books: None,
             started,
             route: Cell::new(None),
             cluster: Cell::new(None),
@@ -40,6 +40,16 @@ impl Record {
             cause: Cell::new(None),
             took: None,
         }
+    }
+
+    /// When the request began.
+    pub(super) fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// It is counted in these books.
+    pub(super) fn opens(&mut self, books: Option<&Rc<Books>>) {
+        self.books = books.cloned();
     }
 
     /// It takes this route.

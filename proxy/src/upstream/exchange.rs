@@ -1,8 +1,8 @@
 //! One request and its response head on one connection.
-//! An address and a head go in; the response head and a [`ResponseBody`] come out. Retries, and which address to ask, are
+//! A connection and a head go in; the response head and a [`ResponseBody`] come out. Retries, and which address to ask, are
 //! decided by the caller: an error says whether another try is safe.
 
-use std::future::poll_fn;
+#[cfg(test)]
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -17,10 +17,8 @@ use tokio::time::Instant;
 use crate::client::RequestBody;
 
 use super::body::ResponseBody;
-use super::connection::Connection;
 use super::error::{UpstreamError, Violation};
-use super::pool;
-use super::pool::Pool;
+use super::pool::{Lease, Pool};
 use super::sending::Sending;
 use super::transfer::Transfer;
 use super::tunnel::Tunnel;
@@ -55,15 +53,14 @@ pub(crate) struct Exchange {
 }
 
 impl Exchange {
-    /// Takes an idle connection that is still good, or connects; nothing is sent yet. Without `body` the request has none.
-    pub(crate) async fn open(
+    /// A request on a connection; nothing is sent yet. Without `body` the request has none.
+    pub(crate) fn begin(
         pool: &Rc<Pool>,
-        address: SocketAddr,
-        limits: Limits,
+        lease: Lease,
+        limits: &Limits,
         head: &RequestHead,
         body: Option<RequestBody>,
-    ) -> Result<Self, UpstreamError> {
-        let lease = lease(pool, address, limits).await?;
+    ) -> Self {
         let framing = match body.as_ref().map(RequestBody::length) {
             None | Some(BodyLength::None) => Framing::None,
             Some(BodyLength::Length(length)) => Framing::Length(length),
@@ -73,24 +70,42 @@ impl Exchange {
         encode_head(head, framing, &mut out);
         let sending = Sending::new(out, body);
         let watch = Watch::new(limits.idle_timeout, limits.deadline, limits.timeout);
-        Ok(Self {
+        Self {
             transfer: Transfer::new(pool.clone(), lease, sending, watch),
             parser: ResponseParser::new(),
             is_to_head: head.method() == "HEAD",
             upgrade: head.upgrade().map(Box::from),
             interim: 0,
             received: None,
-        })
+        }
     }
 
-    /// Sends the request and reads the head of the final response into `into`. The response may come before all of the
-    /// request is sent; the body goes on sending the rest. Interim responses are skipped. A switch of protocols that was
-    /// asked for is final too.
+    /// The same on an idle connection that is still good, or on a new one.
+    #[cfg(test)]
+    pub(crate) async fn open(
+        pool: &Rc<Pool>,
+        address: SocketAddr,
+        limits: Limits,
+        head: &RequestHead,
+        body: Option<RequestBody>,
+    ) -> Result<Self, UpstreamError> {
+        let lease = match pool.take(address) {
+            Some(lease) => lease,
+            None => {
+                pool.connect(address, limits.connect_timeout, limits.deadline)
+                    .await?
+            }
+        };
+        Ok(Self::begin(pool, lease, &limits, head, body))
+    }
+
+    /// [`Exchange::poll_response`] as a future.
+    #[cfg(test)]
     pub(crate) async fn response(&mut self, into: &mut ResponseHead) -> Result<(), UpstreamError> {
-        poll_fn(|cx| self.poll_response(into, cx)).await
+        std::future::poll_fn(|cx| self.poll_response(into, cx)).await
     }
 
-    /// The body of the response, once [`Exchange::response`] has given its head. With `framed` a chunked body keeps its
+    /// The body of the response, once [`Exchange::poll_response`] has given its head. With `framed` a chunked body keeps its
     /// chunks.
     pub(crate) fn into_body(self, framed: bool) -> ResponseBody {
         let received = self
@@ -104,7 +119,10 @@ impl Exchange {
         self.transfer.into_tunnel()
     }
 
-    fn poll_response(
+    /// Sends the request and reads the head of the final response into `into`. The response may come before all of the
+    /// request is sent; the body goes on sending the rest. Interim responses are skipped. A switch of protocols that was
+    /// asked for is final too.
+    pub(crate) fn poll_response(
         &mut self,
         into: &mut ResponseHead,
         cx: &mut Context<'_>,
@@ -158,18 +176,4 @@ impl Exchange {
             Ok(())
         }
     }
-}
-
-async fn lease(
-    pool: &Pool,
-    address: SocketAddr,
-    limits: Limits,
-) -> Result<pool::Lease, UpstreamError> {
-    let home = pool.home(address);
-    if let Some(lease) = home.take() {
-        return Ok(lease);
-    }
-    // In a box, so that requests which need not connect, which is most of them, are not as large as those that do.
-    let connecting = Connection::open(address, limits.connect_timeout, limits.deadline);
-    Ok(home.lease(Box::pin(connecting).await?))
 }

@@ -4,16 +4,19 @@
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use ahash::AHashMap;
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 use crate::buffers::Buffers;
 use crate::receiving::Receiving;
 
 use super::connection::Connection;
+use super::error::UpstreamError;
 
 /// The pool looks for expired connections this often, and measures idle time in it: no exchange has to ask for the time.
 const TICK: Duration = Duration::from_secs(1);
@@ -25,7 +28,7 @@ const IDLE_TICKS: u32 = 4;
 /// this bounds what a burst can leave behind.
 const MAX_IDLE: usize = 1024;
 
-/// The pool of one worker. It lives inside the worker's `LocalSet`, where the task that closes expired connections runs.
+/// The pool of one worker. It lives inside the runtime of its worker, where the task that closes expired connections runs.
 #[derive(Debug)]
 pub(crate) struct Pool {
     /// The buffers of the worker.
@@ -40,7 +43,7 @@ pub(crate) struct Pool {
 
 /// The idle connections to one address.
 #[derive(Debug, Default)]
-pub(super) struct Home {
+struct Home {
     /// Oldest first.
     idle: RefCell<Vec<Idle>>,
     /// The address is gone from the config: what is in use must not come back.
@@ -53,9 +56,13 @@ struct Idle {
     since: u32,
 }
 
+/// A connection that is being opened. In a box, so that requests which need not connect, which is most of them, are not as
+/// large as those that do.
+pub(crate) type Connecting = Pin<Box<dyn Future<Output = Result<Lease, UpstreamError>>>>;
+
 /// A connection in use. Dropping it closes the connection.
 #[derive(Debug)]
-pub(super) struct Lease {
+pub(crate) struct Lease {
     pub(super) connection: Box<Connection>,
     pub(super) is_reused: bool,
     home: Rc<Home>,
@@ -86,8 +93,27 @@ impl Pool {
         });
     }
 
+    /// An idle connection to an address that is still good.
+    pub(crate) fn take(&self, address: SocketAddr) -> Option<Lease> {
+        self.home(address).take()
+    }
+
+    /// Opens a connection to an address within `timeout` and before `deadline`.
+    pub(crate) fn connect(
+        &self,
+        address: SocketAddr,
+        timeout: Duration,
+        deadline: Option<Instant>,
+    ) -> Connecting {
+        let home = self.home(address);
+        Box::pin(async move {
+            let connection = Connection::open(address, timeout, deadline).await?;
+            Ok(home.lease(connection))
+        })
+    }
+
     /// The idle connections of an address.
-    pub(super) fn home(&self, address: SocketAddr) -> Rc<Home> {
+    fn home(&self, address: SocketAddr) -> Rc<Home> {
         self.homes.borrow_mut().entry(address).or_default().clone()
     }
 
@@ -142,7 +168,7 @@ impl Lease {
 
 impl Home {
     /// The latest used connection that is still good. Those that are not are closed on the way.
-    pub(super) fn take(self: &Rc<Self>) -> Option<Lease> {
+    fn take(self: &Rc<Self>) -> Option<Lease> {
         let mut idle = self.idle.borrow_mut();
         while let Some(Idle { connection, .. }) = idle.pop() {
             if connection.is_quiet() {
@@ -157,7 +183,7 @@ impl Home {
     }
 
     /// A new connection as one in use.
-    pub(super) fn lease(self: &Rc<Self>, connection: Box<Connection>) -> Lease {
+    fn lease(self: &Rc<Self>, connection: Box<Connection>) -> Lease {
         Lease {
             connection,
             is_reused: false,
