@@ -16,6 +16,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 
+use http_wire::h1::Malformed;
 use http_wire::head::{FieldId, Fields};
 use tokio::net::TcpStream;
 
@@ -59,25 +60,19 @@ pub(crate) async fn serve(stream: TcpStream, downstream: Rc<Downstream>) {
 
 /// Requests and answers.
 async fn converse(client: &Rc<Client>, downstream: &Rc<Downstream>) -> End {
-    loop {
-        let end = match incoming::next(client, downstream).await {
-            Ok(asked) => exchange(client, downstream, asked).await,
-            Err(Stop::End(end)) => Some(end),
-            Err(Stop::Refused(malformed)) => {
-                let mut heads = downstream.worker().heads();
-                let answer = request::refuse(downstream, &mut heads, malformed);
-                refuse(client, downstream, heads, answer).await
-            }
-            Err(Stop::Late) => {
-                let mut heads = downstream.worker().heads();
-                let answer = request::hurry(downstream, &mut heads);
-                refuse(client, downstream, heads, answer).await
-            }
+    let refused = loop {
+        // Not matched on while a request is answered: the future would have room for it twice.
+        let asked = match incoming::next(client, downstream).await {
+            Ok(asked) => asked,
+            Err(Stop::End(end)) => return end,
+            Err(Stop::Refused(malformed)) => break Some(malformed),
+            Err(Stop::Late) => break None,
         };
-        if let Some(end) = end {
+        if let Some(end) = exchange(client, downstream, asked).await {
             return end;
         }
-    }
+    };
+    refuse(client, downstream, refused).await
 }
 
 /// One request and its answer; how the connection ends, if it does.
@@ -130,16 +125,16 @@ async fn exchange(client: &Rc<Client>, downstream: &Rc<Downstream>, asked: Asked
     }
 }
 
-/// Answers what is no request; nothing that follows it can be one.
-async fn refuse(
-    client: &Client,
-    downstream: &Rc<Downstream>,
-    heads: Heads,
-    mut answer: Answer,
-) -> Option<End> {
+/// Answers what is no request, or did not become one in time; nothing that follows it can be one.
+async fn refuse(client: &Client, downstream: &Rc<Downstream>, malformed: Option<Malformed>) -> End {
+    let mut heads = downstream.worker().heads();
+    let mut answer = match malformed {
+        Some(malformed) => request::refuse(downstream, &mut heads, malformed),
+        None => request::hurry(downstream, &mut heads),
+    };
     let manner = Manner::of(&heads, &answer, false, true);
     let written = write(client, downstream, heads, &manner, &mut answer).await;
-    Some(written.err().unwrap_or(End::Done))
+    written.err().unwrap_or(End::Done)
 }
 
 /// Writes an answer to its end. The heads are given back as soon as the answer's is on its way.
@@ -195,4 +190,28 @@ fn note_moves(client: &Client, downstream: &Downstream) {
 fn says_close(fields: &Fields) -> bool {
     let mut options = fields.get_all(FieldId::Connection);
     options.any(|option| option.eq_ignore_ascii_case(b"close"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::net::TcpListener;
+
+    use crate::metrics::Metrics;
+    use crate::worker::Worker;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_future_of_a_connection_is_small() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let stream = TcpStream::connect(address).await.unwrap();
+        let worker = Worker::new(0, Arc::default(), Arc::new(Metrics::new(1)));
+        let downstream = worker.admit(worker.open_place(address), address);
+        // Most connections are idle, and each has one.
+        let size = size_of_val(&serve(stream, downstream));
+        assert!(size <= 1152, "{size} bytes");
+    }
 }

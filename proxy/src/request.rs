@@ -138,11 +138,16 @@ async fn handle(
         Action::Forward(forward) => {
             let (cluster, weighted) = forward.cluster.draw(|total| fastrand::u32(..total));
             way.weighted = weighted;
-            let sent = match forward::begin(call, forward, cluster, &way, heads, body) {
-                Ok(mut asking) => match poll_fn(|cx| asking.poll(heads, cx)).await {
-                    Ok(()) => asking.finish(heads, content),
-                    Err(failure) => Err(failure),
-                },
+            // Not matched on while it waits: the future would have room for it twice.
+            let mut asking = match forward::begin(call, forward, cluster, &way, heads, body) {
+                Ok(asking) => asking,
+                Err(failure) => {
+                    *content = call.fail(&failure, heads);
+                    return rewrite::response(&call.listener.served, &way, &mut heads.response);
+                }
+            };
+            let sent = match poll_fn(|cx| asking.poll(heads, cx)).await {
+                Ok(()) => asking.finish(heads, content),
                 Err(failure) => Err(failure),
             };
             if let Err(failure) = sent {
