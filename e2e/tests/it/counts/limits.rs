@@ -15,13 +15,13 @@ const SLACK: f64 = 0.1;
 
 pub(super) const INSTRUCTIONS_1: Limit = limit(
     "user instructions per request, 1 connection",
-    18_570.0,
-    19_000.0,
+    15_850.0,
+    16_250.0,
 );
 pub(super) const INSTRUCTIONS_64: Limit = limit(
     "user instructions per request, 64 connections",
-    15_620.0,
-    16_000.0,
+    13_810.0,
+    14_200.0,
 );
 /// Two to read, two to write, two to wait for events.
 pub(super) const SYSTEM_CALLS_1: Limit = limit("system calls per request, 1 connection", 6.0, 6.1);
@@ -30,7 +30,7 @@ pub(super) const SYSTEM_CALLS_64: Limit =
     limit("system calls per request, 64 connections", 4.05, 4.25);
 /// None: what is left is that starting differs by a few hundred from run to run.
 pub(super) const ALLOCATIONS: Limit = limit("heap allocations per request", 0.0, 0.05);
-pub(super) const IDLE_CONNECTION: Limit = limit("bytes per idle connection", 3_125.0, 3_500.0);
+pub(super) const IDLE_CONNECTION: Limit = limit("bytes per idle connection", 2_195.0, 2_450.0);
 pub(super) const HOST: Limit = limit("bytes per route with a host of its own", 1_130.0, 1_180.0);
 pub(super) const PATH: Limit = limit("bytes per route of one host", 552.0, 580.0);
 
