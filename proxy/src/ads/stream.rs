@@ -20,7 +20,7 @@ use super::reports::Reports;
 use super::session::{Event, Link};
 use super::state::ClientState;
 use super::wire::{Incoming, Wire};
-use super::{Client, Status};
+use super::{Client, Standing, Status};
 
 /// First and longest pause between attempts, as Envoy's: full jitter below a bound that doubles (gRFC A57).
 const PAUSE_BASE: Duration = Duration::from_millis(500);
@@ -41,7 +41,8 @@ pub(super) async fn follow<S: Switch>(
     let mut recalled = client.recalled.take();
     let wire_set = recalled.as_ref().map(|held| held.wire_set.clone());
     let cold = recalled.take_if(|held| held.waits_for_names());
-    let mut delivery = Delivery::new(switch, client.initial_fetch_timeout, recalled);
+    let patience = client.initial_fetch_timeout;
+    let mut delivery = Delivery::new(switch, patience, recalled, client.left);
     if let Some(held) = cold {
         delivery.recall(held, Instant::now());
     }
@@ -222,7 +223,7 @@ impl<S: Switch> Follower<S> {
                 Instant::now(),
             ),
             Event::Target(target) => {
-                tracing::debug!(assignment = target.assignment, revision = target.revision, phase = ?target.phase, "target");
+                tracing::debug!(assignment = target.assignment, revision = target.revision, phase = ?target.phase, lease = ?target.lease, "target");
                 self.delivery
                     .target(target, self.state.wire_set(), Instant::now());
             }
@@ -277,13 +278,20 @@ impl<S: Switch> Follower<S> {
             self.delivery.unfit().to_vec(),
         );
         let virtual_hosts = self.state.tally();
+        let standing = Standing {
+            live_revision: report.live_revision,
+            staged_revision: report.staged_revision,
+            confirmed_revision: self.delivery.confirmed().map_or(0, |held| held.revision),
+            lease_until: self.delivery.lease().map(|lease| lease.until),
+            left: self.delivery.left(),
+            reverts: self.delivery.reverts(),
+        };
         self.tell(|status| {
             status.wire_set = wire_set;
             status.refused = refused;
             status.unfit = unfit;
             status.virtual_hosts = virtual_hosts;
-            status.live_revision = report.live_revision;
-            status.staged_revision = report.staged_revision;
+            status.standing = standing;
         });
     }
 
@@ -314,7 +322,8 @@ impl<S: Switch> Follower<S> {
     }
 }
 
-/// What `future` gives. Meanwhile names are looked up: endpoints move while the control plane is away, too.
+/// What `future` gives. Meanwhile names are looked up and leases run out: endpoints move while the control plane is away, and
+/// what was leased must not outlive it.
 async fn meanwhile<S: Switch, T>(
     names: &mut Names,
     delivery: &mut Delivery<S>,
@@ -325,7 +334,7 @@ async fn meanwhile<S: Switch, T>(
         tokio::select! {
             output = &mut future => return output,
             answers = names.changed() => delivery.answered(answers, Instant::now()),
-            () = sleep_until(delivery.warm_by()) => delivery.look_at_warming(Instant::now()),
+            () = sleep_until(delivery.alone_by()) => delivery.look_at_clock(Instant::now()),
         }
     }
 }
