@@ -73,7 +73,8 @@ pub(crate) struct Delivery<S> {
     /// What is known of the names of all these configs.
     answers: Arc<Answers>,
     refused: Option<Refused>,
-    /// What is not taken again, until a higher assignment comes.
+    /// What was left last and is not taken again, until a higher assignment comes. There is one: of the two revisions that a
+    /// fleet's nodes may be sent to, nobody leases the stable one.
     left: Option<Assigned>,
     /// What a restart knows that it is not to take again.
     marked: Option<Assigned>,
@@ -328,25 +329,24 @@ impl<S: Switch> Delivery<S> {
     }
 
     /// The names of the endpoints of what is live, of what is about to be, and of what a lease goes back to: they are asked for
-    /// as long as these are held, whatever the wire set refers to.
+    /// as long as these are held, whatever the wire set refers to. Without a lease the way back is a short cut, and who sends the
+    /// node there sends its endpoints, too.
     pub(crate) fn endpoint_names(&self) -> impl Iterator<Item = &Arc<str>> {
-        // Without a lease the way back is a short cut, and who sends the node there sends its endpoints, too.
-        let is_needed = |held: &&Held| {
-            !self.tenure.is_lasting()
-                || !self
-                    .fallback
-                    .as_ref()
-                    .is_some_and(|fallback| std::ptr::eq(fallback, *held))
-        };
-        let held = self.live.iter().chain(self.aside()).filter(is_needed);
+        let fallback = self.fallback.iter().filter(|_| !self.tenure.is_lasting());
+        let held = self.live.iter().chain(fallback).chain(self.next());
         held.flat_map(Held::endpoint_names)
     }
 
     /// What is held beside what is live.
     fn aside(&self) -> impl Iterator<Item = &Held> {
+        self.fallback.iter().chain(self.next())
+    }
+
+    /// What is ready to be live, or becomes so.
+    fn next(&self) -> impl Iterator<Item = &Held> {
         let warming = self.warming.as_ref().map(|warming| &warming.held);
         let staged = self.staged.as_ref().map(|staged| &staged.held);
-        self.fallback.iter().chain(staged).chain(warming)
+        staged.into_iter().chain(warming)
     }
 }
 

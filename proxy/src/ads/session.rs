@@ -20,7 +20,7 @@ use super::credentials::Authorized;
 use super::reports::Reports;
 
 /// Longer leases are as long as this: there is a time that the clock can reach, and nobody waits for it.
-const LEASE_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+const LEASE_MAX: Duration = Duration::from_hours(365 * 24);
 
 /// What happens on a session.
 #[derive(Debug)]
@@ -244,4 +244,43 @@ fn target(target: &session::Target) -> Result<Target, &'static str> {
         lease: Some(lease).filter(|lease| !lease.is_zero()),
         sums: RevisionSums::new(|ty| of_type(ty.type_url()).unwrap_or_default()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn activate(lease_ms: u64) -> session::Target {
+        session::Target {
+            assignment: 5,
+            revision: 2,
+            phase: session::Phase::Activate.into(),
+            lease_ms,
+            ..session::Target::default()
+        }
+    }
+
+    #[test]
+    fn a_lease_of_zero_is_none_and_a_long_one_ends_some_day() {
+        let lease = |lease_ms| target(&activate(lease_ms)).unwrap().lease;
+        assert_eq!(lease(0), None);
+        assert_eq!(lease(1500), Some(Duration::from_millis(1500)));
+        assert_eq!(lease(u64::MAX), Some(LEASE_MAX));
+    }
+
+    #[test]
+    fn a_target_that_cannot_be_read_ends_the_session_and_the_field_is_named() {
+        let mut staged = activate(1);
+        staged.set_phase(session::Phase::Stage);
+        let mut phaseless = activate(0);
+        phaseless.set_phase(session::Phase::Unspecified);
+        let mut short = activate(0);
+        short.sums.push(session::TypeSum::default());
+        for (message, field) in [(staged, "lease_ms"), (phaseless, "phase"), (short, "sums")] {
+            match read(&message) {
+                Event::Lost(reason) => assert!(reason.contains(field), "{reason}"),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
 }

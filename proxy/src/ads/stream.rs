@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryRequest;
 use futures_util::FutureExt;
 use http::Uri;
 use tokio::sync::watch;
@@ -52,6 +53,7 @@ pub(super) async fn follow<S: Switch>(
         client,
         attempts: 0,
         state: ClientState::holding(wire_set.unwrap_or_default()),
+        to_ask: Vec::new(),
         delivery,
         dirty: false,
         status,
@@ -90,6 +92,8 @@ struct Follower<S> {
     /// How many streams have ended; it chooses the server.
     attempts: usize,
     state: ClientState,
+    /// What is to be asked for beside what answers a response.
+    to_ask: Vec<DeltaDiscoveryRequest>,
     delivery: Delivery<S>,
     /// The wire set changed since delivery saw it.
     dirty: bool,
@@ -123,6 +127,9 @@ impl<S: Switch> Follower<S> {
                 Some(message) => message,
                 None => {
                     self.deliver();
+                    for request in self.to_ask.drain(..) {
+                        connection.wire.ask(request);
+                    }
                     if let Some(session) = &mut connection.session {
                         session.report(&self.delivery.report());
                     }
@@ -174,6 +181,8 @@ impl<S: Switch> Follower<S> {
                 session: None,
             })
         };
+        // The first requests of a stream say all that is asked for.
+        self.to_ask.clear();
         let opened = meanwhile(&mut self.names, &mut self.delivery, opening).await;
         self.tell_delivery();
         opened
@@ -266,6 +275,7 @@ impl<S: Switch> Follower<S> {
 
     fn tell_delivery(&mut self) {
         self.want_names();
+        self.need_endpoints();
         let report = self.delivery.report();
         let refused = self
             .state
@@ -314,6 +324,18 @@ impl<S: Switch> Follower<S> {
     /// Has the names looked up that delivery needs, and no others.
     fn want_names(&mut self) {
         self.names.want(self.delivery.queries());
+    }
+
+    /// Has endpoints asked for as long as something that is held needs them. Who follows a foreign control plane holds nothing
+    /// but what is live, and that follows the wire set; ours speaks in deltas.
+    fn need_endpoints(&mut self) {
+        if self.client.mode == XdsMode::Sotw {
+            return;
+        }
+        let is_foreign = self.delivery.follows_foreign();
+        let names = self.delivery.endpoint_names().filter(|_| !is_foreign);
+        let names = names.cloned().collect();
+        self.to_ask.extend(self.state.need_endpoints(names));
     }
 
     fn tell(&self, change: impl FnOnce(&mut Status)) {
