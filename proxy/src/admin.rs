@@ -13,6 +13,7 @@ use axum::routing::{get, post};
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use xds::node::Node;
 
@@ -77,6 +78,11 @@ async fn metrics_text(State(sources): State<Sources>) -> Response {
         store_failures: sources.shared.kept().failures,
         draining: sources.shared.is_draining(),
         lookups: sources.lookups.by_outcome(),
+        live_revision: ads.standing.live_revision,
+        staged_revision: ads.standing.staged_revision,
+        confirmed_revision: ads.standing.confirmed_revision,
+        lease_left: ads.standing.lease_left(Instant::now()),
+        reverts: ads.standing.reverts,
     };
     let text = metrics::render(&sources.metrics, state);
     (

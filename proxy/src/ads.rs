@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use http::Uri;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use xds::node::Node;
 use xds::problem::Problem;
@@ -33,7 +34,7 @@ use xds::snapshot::Snapshot;
 pub use self::state::{ClientState, Reply};
 
 use crate::bootstrap::XdsMode;
-use crate::delivery::{Held, Switch};
+use crate::delivery::{Assigned, Held, Switch};
 use crate::dns::Names;
 use crate::outcomes::Ledger;
 
@@ -54,6 +55,8 @@ pub(crate) struct Client {
     pub(crate) initial_fetch_timeout: Duration,
     /// What was live before a restart and is again or will be: the wire set begins with it.
     pub(crate) recalled: Option<Held>,
+    /// What is not taken again: its lease had run out before a restart, or was running.
+    pub(crate) left: Option<Assigned>,
     /// What became of requests, and how often it is reported; `None` if never.
     pub(crate) reports: Option<(Arc<Ledger>, Duration)>,
 }
@@ -75,10 +78,33 @@ pub(crate) struct Status {
     pub(crate) unfit: Vec<Problem>,
     /// The virtual hosts that came.
     pub(crate) virtual_hosts: Tally,
-    /// The revision that requests are served by; 0 if there is none or it has no number.
+    /// Which revisions are where.
+    pub(crate) standing: Standing,
+}
+
+/// Which revisions are where. A number is 0 if there is none, or it has none.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Standing {
+    /// The revision that requests are served by.
     pub(crate) live_revision: u64,
-    /// The revision that can be switched to at once; 0 if there is none.
+    /// The revision that can be switched to at once.
     pub(crate) staged_revision: u64,
+    /// The revision that was last live without a lease: a restart serves it, and a lease that runs out goes back to it.
+    pub(crate) confirmed_revision: u64,
+    /// When the lease of what is live runs out, if it has one.
+    pub(crate) lease_until: Option<Instant>,
+    /// What is not taken again, until a higher assignment comes.
+    pub(crate) left: Option<Assigned>,
+    /// How often a lease ran out and the proxy went back, in this life of it.
+    pub(crate) reverts: u64,
+}
+
+impl Standing {
+    /// How long the lease of what is live has yet to run; zero if it has none.
+    pub(crate) fn lease_left(&self, now: Instant) -> Duration {
+        let until = self.lease_until;
+        until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now))
+    }
 }
 
 impl Client {

@@ -60,14 +60,20 @@ impl Proxy {
         let Started {
             machine,
             recalled,
+            left,
             keeping,
         } = started.context("cannot keep what is live in the data folder")?;
         let known = recalled.as_ref().map(|held| ads::Status {
             wire_set: held.wire_set.clone(),
-            live_revision: if held.waits_for_names() {
-                0
-            } else {
-                held.revision
+            standing: ads::Standing {
+                live_revision: if held.waits_for_names() {
+                    0
+                } else {
+                    held.revision
+                },
+                confirmed_revision: held.revision,
+                left,
+                ..Default::default()
             },
             ..Default::default()
         });
@@ -94,6 +100,7 @@ impl Proxy {
             node,
             initial_fetch_timeout: settings.initial_fetch_timeout,
             recalled,
+            left,
             reports,
         };
         Ok(Self {

@@ -1,5 +1,5 @@
-//! What survives a restart: the revisions that were confirmed last, with their endpoints as they were. In: wire sets, and
-//! the word that one of them is confirmed. Out: at the start, the newest confirmed revision that is whole.
+//! What survives a restart: the revisions that were confirmed last, with their endpoints as they were, and a mark. In: wire
+//! sets, and the word that one of them is confirmed. Out: at the start, the newest confirmed revision that is whole.
 //!
 //! Two slots take turns, so that the confirmed revision and the one before share no file: whatever happens to one file,
 //! the other slot does not know of it. In a slot there are
@@ -8,11 +8,14 @@
 //! - `tentative`, the list of what a revision consists of, until it is confirmed: never read at a start;
 //! - `confirmed`, the same file under another name: one rename confirms.
 //!
+//! Beside the slots is `mark`, a text that is there from one moment to the next and belongs to no revision.
+//!
 //! A process may be killed at any byte of all this. When a revision is activated and why one is confirmed is decided
 //! elsewhere; nothing here is async, and every function blocks.
 
 mod folder;
 mod manifest;
+mod mark;
 mod record;
 mod segment;
 mod slot;
@@ -27,6 +30,7 @@ use std::path::Path;
 use xds::snapshot::Snapshot;
 
 use self::folder::{Folder, RealFolder};
+use self::mark::Mark;
 use self::slot::Slot;
 
 /// The folder in the data folder.
@@ -39,6 +43,7 @@ pub(crate) struct Disk {
     /// The slot of the newest confirmed revision that is whole, as far as is known.
     newest: Option<usize>,
     tentative: Tentative,
+    mark: Mark,
     /// Held for as long as this lives.
     _lock: Option<File>,
 }
@@ -57,6 +62,8 @@ enum Tentative {
 pub(crate) struct Loaded {
     /// The newest confirmed revision that is whole, with its label.
     pub(crate) revision: Option<(String, Snapshot)>,
+    /// The mark, if there is one.
+    pub(crate) mark: Option<String>,
     /// What was passed over, and why.
     pub(crate) damaged: Vec<String>,
 }
@@ -82,25 +89,32 @@ impl Disk {
         let folders = [
             RealFolder::open(path.join("a"))?,
             RealFolder::open(path.join("b"))?,
+            RealFolder::open(path.into())?,
         ];
         let folders = folders.map(|folder| Box::new(folder) as Box<dyn Folder>);
         Self::of_folders(folders, Some(lock))
     }
 
-    fn of_folders([a, b]: [Box<dyn Folder>; 2], lock: Option<File>) -> io::Result<Self> {
+    /// `outer` is the folder that the slots stand in.
+    fn of_folders([a, b, outer]: [Box<dyn Folder>; 3], lock: Option<File>) -> io::Result<Self> {
         let slots = [Slot::open("a", a)?, Slot::open("b", b)?];
         Ok(Self {
             newest: newest_first(&slots).first().copied(),
             slots,
             tentative: Tentative::None,
+            mark: Mark::open(outer)?,
             _lock: lock,
         })
     }
 
-    /// The newest confirmed revision that is whole; says what was damaged and passed over. To be called once, before
-    /// anything is stored.
+    /// The newest confirmed revision that is whole, and the mark; says what was damaged and passed over. To be called once,
+    /// before anything is stored.
     pub(crate) fn load(&mut self) -> Loaded {
-        let mut loaded = Loaded::default();
+        let mut loaded = Loaded {
+            mark: self.mark.text().map(str::to_owned),
+            ..Loaded::default()
+        };
+        loaded.damaged.extend(self.mark.damage().map(str::to_owned));
         for slot in &self.slots {
             loaded.damaged.extend(slot.damage().map(str::to_owned));
         }
@@ -154,6 +168,11 @@ impl Disk {
         }
         self.tentative = Tentative::None;
         Ok(())
+    }
+
+    /// Puts a mark in place of the one that is there, or removes it. It has nothing to do with what is tentative or confirmed.
+    pub(crate) fn mark(&mut self, text: Option<&str>) -> io::Result<()> {
+        self.mark.set(text)
     }
 }
 

@@ -1,19 +1,21 @@
 //! Delivery's hand on this machine: the writer of what is live, and the disk that remembers it for the next start.
 
+mod keeping;
+
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use xds::config::Config;
 use xds::problem::Problem;
-use xds::snapshot::Snapshot;
 
-use crate::delivery::{Held, Switch};
+use crate::delivery::{Assigned, Held, Switch};
 use crate::disk::{Disk, Loaded};
-use crate::live::{Shared, Stored, Writer};
+use crate::live::{Shared, Writer};
+
+use self::keeping::{ToKeep, Wanted, keep};
 
 /// Makes configs live, and has them kept.
 #[derive(Debug)]
@@ -21,17 +23,10 @@ pub(crate) struct Machine {
     writer: Writer,
     shared: Arc<Shared>,
     fleet: String,
+    /// What the disk is to hold.
+    wanted: Wanted,
     /// Without a disk there is nobody at the other end.
-    to_keep: mpsc::UnboundedSender<ToKeep>,
-}
-
-/// What is to be kept for the next start.
-#[derive(Debug)]
-struct ToKeep {
-    revision: u64,
-    generation: u64,
-    label: String,
-    wire_set: Snapshot,
+    to_keep: mpsc::UnboundedSender<Wanted>,
 }
 
 /// A machine that is ready.
@@ -41,6 +36,8 @@ pub(crate) struct Started {
     pub(crate) machine: Machine,
     /// What was live before the restart, and is again or will be.
     pub(crate) recalled: Option<Held>,
+    /// What is not to be taken again: its lease had run out before the restart, or was running.
+    pub(crate) left: Option<Assigned>,
     /// Ends when nothing more can become live and all is kept.
     pub(crate) keeping: JoinHandle<()>,
 }
@@ -55,13 +52,27 @@ impl Machine {
         data_dir: Option<&Path>,
     ) -> io::Result<Started> {
         let mut disk = data_dir.map(Disk::open).transpose()?;
-        let recalled = disk.as_mut().and_then(|disk| recall(disk, fleet));
-        if let Some(held) = recalled.as_ref().filter(|held| !held.waits_for_names()) {
+        let Recalled { held, left } = disk
+            .as_mut()
+            .map(|disk| recall(disk, fleet))
+            .unwrap_or_default();
+        if let Some(held) = held.as_ref().filter(|held| !held.waits_for_names()) {
             told(&writer.apply(&held.config, held.revision));
             tracing::info!(
                 revision = held.revision,
                 resources = held.wire_set.len(),
                 "serving what was live before the restart"
+            );
+        }
+        if let Some(Assigned {
+            assignment,
+            revision,
+        }) = left
+        {
+            tracing::warn!(
+                assignment,
+                revision,
+                "the lease of a revision was not confirmed before the restart: it is not taken again by this assignment"
             );
         }
         let (to_keep, newest) = mpsc::unbounded_channel();
@@ -76,24 +87,40 @@ impl Machine {
             writer,
             shared,
             fleet: fleet.to_owned(),
+            wanted: Wanted {
+                mark: left.map(|left| mark(left, fleet)),
+                ..Wanted::default()
+            },
             to_keep,
         };
         Ok(Started {
             machine,
-            recalled,
+            recalled: held,
+            left,
             keeping,
         })
     }
 
-    fn is_live(&self, held: &Held, problems: &[Problem]) {
-        told(problems);
-        // The receiver is gone if there is no disk.
-        let _ = self.to_keep.send(ToKeep {
+    /// Has what is live kept. What does not last takes no other's place.
+    fn keep_live(&mut self, held: &Held, lasting: bool) {
+        let to_keep = Arc::new(ToKeep {
             revision: held.revision,
             generation: self.shared.generation(),
             label: label(held.revision, &self.fleet),
             wire_set: held.wire_set.clone(),
         });
+        if lasting {
+            self.wanted.confirmed = Some(to_keep);
+            self.wanted.tentative = None;
+        } else {
+            self.wanted.tentative = Some(to_keep);
+        }
+        self.keep();
+    }
+
+    fn keep(&self) {
+        // The receiver is gone if there is no disk.
+        let _ = self.to_keep.send(self.wanted.clone());
     }
 }
 
@@ -102,23 +129,50 @@ impl Switch for Machine {
         self.writer.stage(config)
     }
 
-    fn activate(&mut self, held: &Held) {
-        tracing::info!(revision = held.revision, "a config goes live");
-        let problems = self.writer.activate(&held.config, held.revision);
-        self.is_live(held, &problems);
+    fn unstage(&mut self) {
+        self.writer.unstage();
     }
 
-    fn refresh(&mut self, held: &Held) {
-        let problems = self.writer.apply(&held.config, held.revision);
-        self.is_live(held, &problems);
+    fn activate(&mut self, held: &Held, lasting: bool) {
+        tracing::info!(revision = held.revision, lasting, "a config goes live");
+        told(&self.writer.activate(&held.config, held.revision));
+        self.keep_live(held, lasting);
+    }
+
+    fn refresh(&mut self, held: &Held, lasting: bool) {
+        told(&self.writer.apply(&held.config, held.revision));
+        self.keep_live(held, lasting);
     }
 
     fn readdress(&mut self, held: &Held) {
         told(&self.writer.apply(&held.config, held.revision));
     }
 
-    fn renumber(&mut self, revision: u64) {
-        self.writer.renumber(revision);
+    fn renumber(&mut self, held: &Held, lasting: bool) {
+        self.writer.renumber(held.revision);
+        self.keep_live(held, lasting);
+    }
+
+    fn confirm(&mut self) {
+        tracing::info!("what is live is confirmed");
+        if let Some(confirmed) = self.wanted.tentative.take() {
+            self.wanted.confirmed = Some(confirmed);
+            self.keep();
+        }
+    }
+
+    fn mark(&mut self, left: Option<Assigned>) {
+        self.wanted.mark = left.map(|left| mark(left, &self.fleet));
+        self.keep();
+    }
+
+    fn lease_has_run_out(&mut self, left: Assigned, live_revision: u64) {
+        tracing::warn!(
+            assignment = left.assignment,
+            revision = left.revision,
+            live_revision,
+            "the lease of a revision has run out without having been renewed or confirmed: it is not taken again by this assignment"
+        );
     }
 }
 
@@ -133,94 +187,55 @@ fn label(revision: u64, fleet: &str) -> String {
     format!("{revision} {fleet}")
 }
 
-/// The newest confirmed revision that is whole. One of another fleet is none of ours: the proxy was given a new task.
-fn recall(disk: &mut Disk, fleet: &str) -> Option<Held> {
-    let Loaded { revision, damaged } = disk.load();
-    for damage in damaged {
-        tracing::warn!(%damage, "a stored revision was passed over");
-    }
-    let (label, set) = revision?;
-    let (revision, kept_for) = label.split_once(' ')?;
-    if kept_for != fleet {
-        tracing::warn!(kept_for, "what is stored belongs to another fleet");
-        return None;
-    }
-    Some(Held::new(revision.parse().unwrap_or(0), set).0)
+/// What a restart is not to take again, and whose it is.
+fn mark(left: Assigned, fleet: &str) -> String {
+    format!("{} {} {fleet}", left.assignment, left.revision)
 }
 
-/// Keeps what is live for the next start.
-fn keep(mut disk: Disk, mut live: mpsc::UnboundedReceiver<ToKeep>, shared: &Shared) {
-    while let Some(mut newest) = live.blocking_recv() {
-        // Of several that came meanwhile, the last.
-        while let Ok(newer) = live.try_recv() {
-            newest = newer;
-        }
-        let ToKeep {
-            revision,
-            generation,
-            label,
-            wire_set,
-        } = newest;
-        let stored = disk.store_tentative(&label, &wire_set);
-        let stored = stored.and_then(|()| disk.confirm());
-        let mut kept = shared.kept();
-        match stored {
-            Ok(()) => {
-                kept.last = Some(Stored {
-                    revision,
-                    generation,
-                    at: SystemTime::now(),
-                });
-                kept.last_error = None;
-                let resources = wire_set.len();
-                tracing::info!(generation, resources, "stored for the next start");
-            }
-            Err(error) => {
-                kept.failures += 1;
-                kept.last_error = Some(error.to_string());
-                tracing::error!(generation, %error, "not stored: a restart would find an older config");
-            }
-        }
+/// What was kept before a restart.
+#[derive(Debug, Default)]
+struct Recalled {
+    /// The newest confirmed revision that is whole.
+    held: Option<Held>,
+    /// What is not to be taken again.
+    left: Option<Assigned>,
+}
+
+/// What was kept of this fleet. That of another is none of ours: the proxy was given a new task.
+fn recall(disk: &mut Disk, fleet: &str) -> Recalled {
+    let Loaded {
+        revision,
+        mark,
+        damaged,
+    } = disk.load();
+    for damage in damaged {
+        tracing::warn!(%damage, "something stored was passed over");
     }
+    let held = revision.and_then(|(label, set)| {
+        let (revision, kept_for) = label.split_once(' ')?;
+        if kept_for != fleet {
+            tracing::warn!(kept_for, "what is stored belongs to another fleet");
+            return None;
+        }
+        Some(Held::new(revision.parse().unwrap_or(0), set).0)
+    });
+    let left = mark.and_then(|mark| {
+        let (assignment, rest) = mark.split_once(' ')?;
+        let (revision, kept_for) = rest.split_once(' ')?;
+        let left = Assigned {
+            assignment: assignment.parse().ok()?,
+            revision: revision.parse().ok()?,
+        };
+        (kept_for == fleet).then_some(left)
+    });
+    Recalled { held, left }
 }
 
 #[cfg(test)]
 mod tests {
+    use xds::snapshot::Snapshot;
+
     use super::*;
-
-    /// Has one config kept; what is known of it then.
-    fn kept(disk: Disk) -> crate::live::Kept {
-        let (live, newest) = mpsc::unbounded_channel();
-        let to_keep = ToKeep {
-            revision: 7,
-            generation: 1,
-            label: label(7, "shop"),
-            wire_set: Snapshot::default(),
-        };
-        live.send(to_keep).unwrap();
-        drop(live);
-        let shared = Shared::default();
-        keep(disk, newest, &shared);
-        shared.kept().clone()
-    }
-
-    #[test]
-    fn what_is_stored_and_what_could_not_be_is_told() {
-        let folder = tempfile::tempdir().unwrap();
-        let stored = kept(Disk::open(folder.path()).unwrap());
-        assert_eq!(stored.last.map(|stored| stored.revision), Some(7));
-        assert_eq!((stored.failures, stored.last_error), (0, None));
-
-        let folder = tempfile::tempdir().unwrap();
-        let disk = Disk::open(folder.path()).unwrap();
-        folder.close().unwrap();
-        let failed = kept(disk);
-        assert!(failed.last.is_none());
-        assert!(
-            failed.failures == 1 && failed.last_error.is_some(),
-            "{failed:?}"
-        );
-    }
 
     #[test]
     fn what_was_kept_for_one_fleet_is_not_served_to_another() {
@@ -229,7 +244,17 @@ mod tests {
         disk.store_tentative(&label(7, "shop"), &Snapshot::default())
             .unwrap();
         disk.confirm().unwrap();
-        assert_eq!(recall(&mut disk, "shop").map(|held| held.revision), Some(7));
-        assert!(recall(&mut disk, "warehouse").is_none());
+        let left = Assigned {
+            assignment: 5,
+            revision: 8,
+        };
+        disk.mark(Some(&mark(left, "shop"))).unwrap();
+        drop(disk);
+        let recalled = |fleet| recall(&mut Disk::open(folder.path()).unwrap(), fleet);
+        let ours = recalled("shop");
+        assert_eq!(ours.held.map(|held| held.revision), Some(7));
+        assert_eq!(ours.left, Some(left));
+        let theirs = recalled("warehouse");
+        assert!(theirs.held.is_none() && theirs.left.is_none());
     }
 }

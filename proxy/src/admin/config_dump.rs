@@ -3,6 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
+use tokio::time::Instant;
 use xds::problem::Problem;
 use xds::resource::Resource;
 use xds::resource::cluster::Discovery;
@@ -33,8 +34,16 @@ pub(super) fn render(sources: &Sources) -> Value {
             "connected": ads.connected,
             "control_plane": ads.control_plane,
             "last_error": ads.last_error,
-            "live_revision": Some(ads.live_revision).filter(|revision| *revision > 0),
-            "staged_revision": Some(ads.staged_revision).filter(|revision| *revision > 0),
+            "live_revision": numbered(ads.standing.live_revision),
+            "staged_revision": numbered(ads.standing.staged_revision),
+            "confirmed_revision": numbered(ads.standing.confirmed_revision),
+            "lease_seconds_left": ads.standing.lease_until.map(|_| {
+                ads.standing.lease_left(Instant::now()).as_secs_f64()
+            }),
+            "left": ads.standing.left.map(|left| {
+                json!({"assignment": left.assignment, "revision": left.revision})
+            }),
+            "reverts": ads.standing.reverts,
         },
         "live": served(&live, &status, &answers),
         "disk": kept(&sources.shared.kept().clone()),
@@ -65,12 +74,17 @@ fn served(live: &Live, status: &Status, answers: &Answers) -> Value {
 fn kept(kept: &Kept) -> Value {
     let last = kept.last.as_ref();
     json!({
-        "revision": last.map(|stored| stored.revision).filter(|revision| *revision > 0),
+        "revision": last.and_then(|stored| numbered(stored.revision)),
         "generation": last.map(|stored| stored.generation),
         "stored_unix_s": last.map(|stored| unix_seconds(stored.at)),
         "last_error": kept.last_error,
         "failures": kept.failures,
     })
+}
+
+/// A revision's number; `None` if it has none.
+fn numbered(revision: u64) -> Option<u64> {
+    Some(revision).filter(|revision| *revision > 0)
 }
 
 fn unix_seconds(time: SystemTime) -> f64 {

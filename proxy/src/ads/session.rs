@@ -2,6 +2,7 @@
 //! that does not know the service is a foreign one.
 
 use std::pin::Pin;
+use std::time::Duration;
 
 use proto::session::session_client::SessionClient;
 use proto::session::{self, Status};
@@ -17,6 +18,9 @@ use crate::delivery::{Phase, Report, State, Target};
 
 use super::credentials::Authorized;
 use super::reports::Reports;
+
+/// Longer leases are as long as this: there is a time that the clock can reach, and nobody waits for it.
+const LEASE_MAX: Duration = Duration::from_hours(365 * 24);
 
 /// What happens on a session.
 #[derive(Debug)]
@@ -158,6 +162,7 @@ impl Link {
             State::Staged => session::State::Staged,
             State::Active => session::State::Active,
             State::Refused => session::State::Refused,
+            State::Reverted => session::State::Reverted,
         };
         Status {
             fleet: self.node.fleet.clone(),
@@ -168,6 +173,7 @@ impl Link {
             staged_revision: report.staged_revision,
             problems: report.problems.iter().map(problem).collect(),
             transient: report.transient,
+            state_revision: report.state_revision,
             ..Status::default()
         }
     }
@@ -202,30 +208,79 @@ fn problem(problem: &Problem) -> session::Problem {
 }
 
 fn read(message: &session::Target) -> Event {
-    match (&message.report_taken, target(message)) {
-        (Some(taken), _) => Event::Taken(taken.sequence),
-        (None, Some(target)) => Event::Target(target),
-        (None, None) => Event::Lost("the session sent a target that cannot be read".into()),
+    if let Some(taken) = &message.report_taken {
+        return Event::Taken(taken.sequence);
+    }
+    match target(message) {
+        Ok(target) => Event::Target(target),
+        Err(reason) => Event::Lost(format!(
+            "the session sent a target that cannot be read: {reason}"
+        )),
     }
 }
 
-/// The target; `None` if a sum is not one or the phase is unknown.
-fn target(target: &session::Target) -> Option<Target> {
+/// The target; an error names the field that says what cannot be.
+fn target(target: &session::Target) -> Result<Target, &'static str> {
     let phase = match target.phase() {
         session::Phase::Stage => Phase::Stage,
         session::Phase::Activate => Phase::Activate,
-        session::Phase::Unspecified => return None,
+        session::Phase::Unspecified => return Err("phase: it is none that is known"),
     };
+    if phase == Phase::Stage && target.lease_ms > 0 {
+        return Err("lease_ms: what is only staged has no lease");
+    }
+    let lease = Duration::from_millis(target.lease_ms).min(LEASE_MAX);
     let sums = target.sums.iter().map(|sum| {
         let set = SetSum::from_parts(sum.count, &sum.sum)?;
         Some((sum.type_url.as_str(), set))
     });
-    let sums: Vec<_> = sums.collect::<Option<_>>()?;
+    let sums: Option<Vec<_>> = sums.collect();
+    let sums = sums.ok_or("sums: one is not of 32 bytes")?;
     let of_type = |url: &str| sums.iter().find(|(of, _)| *of == url).map(|(_, sum)| *sum);
-    Some(Target {
+    Ok(Target {
         assignment: target.assignment,
         revision: target.revision,
         phase,
+        lease: Some(lease).filter(|lease| !lease.is_zero()),
         sums: RevisionSums::new(|ty| of_type(ty.type_url()).unwrap_or_default()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn activate(lease_ms: u64) -> session::Target {
+        session::Target {
+            assignment: 5,
+            revision: 2,
+            phase: session::Phase::Activate.into(),
+            lease_ms,
+            ..session::Target::default()
+        }
+    }
+
+    #[test]
+    fn a_lease_of_zero_is_none_and_a_long_one_ends_some_day() {
+        let lease = |lease_ms| target(&activate(lease_ms)).unwrap().lease;
+        assert_eq!(lease(0), None);
+        assert_eq!(lease(1500), Some(Duration::from_millis(1500)));
+        assert_eq!(lease(u64::MAX), Some(LEASE_MAX));
+    }
+
+    #[test]
+    fn a_target_that_cannot_be_read_ends_the_session_and_the_field_is_named() {
+        let mut staged = activate(1);
+        staged.set_phase(session::Phase::Stage);
+        let mut phaseless = activate(0);
+        phaseless.set_phase(session::Phase::Unspecified);
+        let mut short = activate(0);
+        short.sums.push(session::TypeSum::default());
+        for (message, field) in [(staged, "lease_ms"), (phaseless, "phase"), (short, "sums")] {
+            match read(&message) {
+                Event::Lost(reason) => assert!(reason.contains(field), "{reason}"),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
 }

@@ -34,6 +34,8 @@ pub struct ClientState {
     wire_set: Snapshot,
     tally: Tally,
     types: [TypeState; ResourceType::ALL.len()],
+    /// Endpoints that somebody else needs, whatever the wire set refers to.
+    needed: BTreeSet<Arc<str>>,
 }
 
 #[derive(Debug, Default)]
@@ -92,6 +94,19 @@ impl ClientState {
     /// What the deltas have built.
     pub fn wire_set(&self) -> &Snapshot {
         &self.wire_set
+    }
+
+    /// Asks for these endpoints as long as they are needed, beside those that the wire set refers to; returns the request for
+    /// what that changes, if a stream is open.
+    pub(super) fn need_endpoints(
+        &mut self,
+        names: BTreeSet<Arc<str>>,
+    ) -> Option<DeltaDiscoveryRequest> {
+        if self.needed == names {
+            return None;
+        }
+        self.needed = names;
+        self.ask(ResourceType::ClusterLoadAssignment)
     }
 
     /// Whether the server has answered everything that must be answered before anything can fit.
@@ -251,7 +266,8 @@ impl ClientState {
         match ty {
             ResourceType::Cluster | ResourceType::Listener => Interest::Everything,
             ResourceType::ClusterLoadAssignment => {
-                Interest::of_names(self.bodies(ResourceType::Cluster).filter_map(eds_name))
+                let names = self.bodies(ResourceType::Cluster).filter_map(eds_name);
+                Interest::of_names(names.chain(&self.needed))
             }
             ResourceType::RouteConfiguration => {
                 Interest::of_names(self.bodies(ResourceType::Listener).filter_map(rds_name))

@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryRequest;
 use futures_util::FutureExt;
 use http::Uri;
 use tokio::sync::watch;
@@ -20,7 +21,7 @@ use super::reports::Reports;
 use super::session::{Event, Link};
 use super::state::ClientState;
 use super::wire::{Incoming, Wire};
-use super::{Client, Status};
+use super::{Client, Standing, Status};
 
 /// First and longest pause between attempts, as Envoy's: full jitter below a bound that doubles (gRFC A57).
 const PAUSE_BASE: Duration = Duration::from_millis(500);
@@ -41,7 +42,8 @@ pub(super) async fn follow<S: Switch>(
     let mut recalled = client.recalled.take();
     let wire_set = recalled.as_ref().map(|held| held.wire_set.clone());
     let cold = recalled.take_if(|held| held.waits_for_names());
-    let mut delivery = Delivery::new(switch, client.initial_fetch_timeout, recalled);
+    let patience = client.initial_fetch_timeout;
+    let mut delivery = Delivery::new(switch, patience, recalled, client.left);
     if let Some(held) = cold {
         delivery.recall(held, Instant::now());
     }
@@ -51,6 +53,7 @@ pub(super) async fn follow<S: Switch>(
         client,
         attempts: 0,
         state: ClientState::holding(wire_set.unwrap_or_default()),
+        to_ask: Vec::new(),
         delivery,
         dirty: false,
         status,
@@ -89,6 +92,8 @@ struct Follower<S> {
     /// How many streams have ended; it chooses the server.
     attempts: usize,
     state: ClientState,
+    /// What is to be asked for beside what answers a response.
+    to_ask: Vec<DeltaDiscoveryRequest>,
     delivery: Delivery<S>,
     /// The wire set changed since delivery saw it.
     dirty: bool,
@@ -122,6 +127,9 @@ impl<S: Switch> Follower<S> {
                 Some(message) => message,
                 None => {
                     self.deliver();
+                    for request in self.to_ask.drain(..) {
+                        connection.wire.ask(request);
+                    }
                     if let Some(session) = &mut connection.session {
                         session.report(&self.delivery.report());
                     }
@@ -173,6 +181,8 @@ impl<S: Switch> Follower<S> {
                 session: None,
             })
         };
+        // The first requests of a stream say all that is asked for.
+        self.to_ask.clear();
         let opened = meanwhile(&mut self.names, &mut self.delivery, opening).await;
         self.tell_delivery();
         opened
@@ -222,7 +232,7 @@ impl<S: Switch> Follower<S> {
                 Instant::now(),
             ),
             Event::Target(target) => {
-                tracing::debug!(assignment = target.assignment, revision = target.revision, phase = ?target.phase, "target");
+                tracing::debug!(assignment = target.assignment, revision = target.revision, phase = ?target.phase, lease = ?target.lease, "target");
                 self.delivery
                     .target(target, self.state.wire_set(), Instant::now());
             }
@@ -265,6 +275,7 @@ impl<S: Switch> Follower<S> {
 
     fn tell_delivery(&mut self) {
         self.want_names();
+        self.need_endpoints();
         let report = self.delivery.report();
         let refused = self
             .state
@@ -277,13 +288,20 @@ impl<S: Switch> Follower<S> {
             self.delivery.unfit().to_vec(),
         );
         let virtual_hosts = self.state.tally();
+        let standing = Standing {
+            live_revision: report.live_revision,
+            staged_revision: report.staged_revision,
+            confirmed_revision: self.delivery.confirmed().map_or(0, |held| held.revision),
+            lease_until: self.delivery.lease().map(|lease| lease.until),
+            left: self.delivery.left(),
+            reverts: self.delivery.reverts(),
+        };
         self.tell(|status| {
             status.wire_set = wire_set;
             status.refused = refused;
             status.unfit = unfit;
             status.virtual_hosts = virtual_hosts;
-            status.live_revision = report.live_revision;
-            status.staged_revision = report.staged_revision;
+            status.standing = standing;
         });
     }
 
@@ -308,13 +326,26 @@ impl<S: Switch> Follower<S> {
         self.names.want(self.delivery.queries());
     }
 
+    /// Has endpoints asked for as long as something that is held needs them. Who follows a foreign control plane holds nothing
+    /// but what is live, and that follows the wire set; ours speaks in deltas.
+    fn need_endpoints(&mut self) {
+        if self.client.mode == XdsMode::Sotw {
+            return;
+        }
+        let is_foreign = self.delivery.follows_foreign();
+        let names = self.delivery.endpoint_names().filter(|_| !is_foreign);
+        let names = names.cloned().collect();
+        self.to_ask.extend(self.state.need_endpoints(names));
+    }
+
     fn tell(&self, change: impl FnOnce(&mut Status)) {
         self.status
             .send_modify(|status| change(Arc::make_mut(status)));
     }
 }
 
-/// What `future` gives. Meanwhile names are looked up: endpoints move while the control plane is away, too.
+/// What `future` gives. Meanwhile names are looked up and leases run out: endpoints move while the control plane is away, and
+/// what was leased must not outlive it.
 async fn meanwhile<S: Switch, T>(
     names: &mut Names,
     delivery: &mut Delivery<S>,
@@ -325,7 +356,7 @@ async fn meanwhile<S: Switch, T>(
         tokio::select! {
             output = &mut future => return output,
             answers = names.changed() => delivery.answered(answers, Instant::now()),
-            () = sleep_until(delivery.warm_by()) => delivery.look_at_warming(Instant::now()),
+            () = sleep_until(delivery.alone_by()) => delivery.look_at_clock(Instant::now()),
         }
     }
 }

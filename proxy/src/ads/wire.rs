@@ -86,6 +86,13 @@ impl Wire {
         }
     }
 
+    /// Sends a request that answers nothing. There are such in deltas alone.
+    pub(super) fn ask(&self, request: DeltaDiscoveryRequest) {
+        if let Self::Delta(requests, _) = self {
+            send(requests, vec![request]);
+        }
+    }
+
     /// The next response; `None` at the end. Cancel-safe.
     pub(super) async fn message(&mut self) -> Result<Option<Incoming>, Status> {
         Ok(match self {

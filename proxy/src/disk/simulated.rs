@@ -1,4 +1,4 @@
-//! A machine for tests: two folders in memory that stop working after a given number of steps, as a process does that is
+//! A machine for tests: three folders in memory that stop working after a given number of steps, as a process does that is
 //! killed, or a computer that loses its power. A byte that is written is a step, and so is every other operation.
 
 use std::collections::BTreeMap;
@@ -24,7 +24,7 @@ pub(super) enum End {
 
 #[derive(Debug, Default)]
 struct State {
-    folders: [Files; 2],
+    folders: [Files; 3],
     /// Steps until the end.
     left: usize,
     /// Steps so far.
@@ -66,10 +66,10 @@ impl Machine {
     }
 
     /// Its folders; they fail for good after so many steps.
-    pub(super) fn boot(&self, steps: usize) -> [Box<dyn Folder>; 2] {
+    pub(super) fn boot(&self, steps: usize) -> [Box<dyn Folder>; 3] {
         let mut state = self.state.lock().unwrap();
         (state.left, state.taken) = (steps, 0);
-        [0, 1].map(|index| {
+        [0, 1, 2].map(|index| {
             Box::new(Simulated {
                 state: self.state.clone(),
                 index,

@@ -102,7 +102,12 @@ fn content(set: &Snapshot) -> Vec<(ResourceType, String, String, Vec<u8>)> {
 /// The number of the revision that a fresh start finds, which must be whole, and what is said about damage.
 fn found(machine: &Machine) -> (Option<usize>, Vec<String>) {
     let loaded = disk(machine).load();
-    let number = loaded.revision.map(|(label, set)| {
+    (number(loaded.revision), loaded.damaged)
+}
+
+/// The number of a revision, which must be whole.
+fn number(found: Option<(String, Snapshot)>) -> Option<usize> {
+    found.map(|(label, set)| {
         let number = label.parse().unwrap();
         assert_eq!(
             content(&set),
@@ -110,8 +115,7 @@ fn found(machine: &Machine) -> (Option<usize>, Vec<String>) {
             "revision {number}"
         );
         number
-    });
-    (number, loaded.damaged)
+    })
 }
 
 #[test]

@@ -59,6 +59,11 @@ impl Writer {
         problems
     }
 
+    /// Forgets what is staged: its sockets that are not in use are closed.
+    pub fn unstage(&mut self) {
+        self.staged = None;
+    }
+
     /// Makes a config live: binds unless it was staged, swaps, listens, in this order. What else was staged is forgotten.
     ///
     /// Returns what only this machine can know, such as an address that cannot be bound; everything else is served all

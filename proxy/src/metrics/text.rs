@@ -1,6 +1,7 @@
 //! The numbers as Prometheus reads them: text exposition format 0.0.4.
 
 use std::fmt::{self, Display, Write};
+use std::time::Duration;
 
 use xds::reuse::Tally;
 
@@ -26,6 +27,16 @@ pub(crate) struct State {
     pub(crate) draining: bool,
     /// Lookups of the names of clusters, by outcome.
     pub(crate) lookups: [(&'static str, u64); 3],
+    /// The revision that requests are served by; 0 if it has no number.
+    pub(crate) live_revision: u64,
+    /// The revision that can be switched to at once; 0 if there is none.
+    pub(crate) staged_revision: u64,
+    /// The revision that was last live without a lease; 0 if there is none.
+    pub(crate) confirmed_revision: u64,
+    /// How long the lease of what is live has yet to run; zero if it has none.
+    pub(crate) lease_left: Duration,
+    /// How often a lease ran out and the proxy went back.
+    pub(crate) reverts: u64,
 }
 
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
@@ -40,6 +51,7 @@ pub(crate) fn render(metrics: &Metrics, state: State) -> String {
 
 fn write_all(text: &mut String, metrics: &Metrics, state: State) -> fmt::Result {
     write_config(text, state)?;
+    write_revisions(text, state)?;
     write_process(text, metrics, state)?;
     write_listeners(text, metrics)?;
     write_clusters(text, metrics)
@@ -76,12 +88,46 @@ fn write_config(text: &mut String, state: State) -> fmt::Result {
             "Configs that could not be stored for the next start.",
             state.store_failures,
         ),
+        (
+            "config_reverts_total",
+            "Leases that ran out, whereupon what was confirmed went live again.",
+            state.reverts,
+        ),
     ];
     for (name, help, value) in counters {
         head(text, name, "counter", help)?;
         sample(text, name, &[], value)?;
     }
     Ok(())
+}
+
+/// Which revisions are where, and for how long.
+fn write_revisions(text: &mut String, state: State) -> fmt::Result {
+    let gauges = [
+        (
+            "config_live_revision",
+            "The revision that requests are served by; 0 if it has no number.",
+            state.live_revision,
+        ),
+        (
+            "config_staged_revision",
+            "The revision that can be switched to at once; 0 if there is none.",
+            state.staged_revision,
+        ),
+        (
+            "config_confirmed_revision",
+            "The revision that was last live without a lease; 0 if there is none.",
+            state.confirmed_revision,
+        ),
+    ];
+    for (name, help, value) in gauges {
+        head(text, name, "gauge", help)?;
+        sample(text, name, &[], value)?;
+    }
+    let name = "config_lease_seconds";
+    let help = "How long what is live may stay so unless that is renewed or confirmed; 0 if it has no lease.";
+    head(text, name, "gauge", help)?;
+    sample(text, name, &[], state.lease_left.as_secs_f64())
 }
 
 fn write_process(text: &mut String, metrics: &Metrics, state: State) -> fmt::Result {
@@ -338,7 +384,6 @@ impl Display for Escaped<'_> {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::time::Duration;
 
     use super::*;
 
@@ -353,6 +398,11 @@ mod tests {
                 connected: true,
                 draining: false,
                 lookups: [("found", 1), ("empty", 0), ("failed", 0)],
+                live_revision: 2,
+                staged_revision: 0,
+                confirmed_revision: 1,
+                lease_left: Duration::from_millis(1500),
+                reverts: 0,
             },
         )
     }

@@ -14,6 +14,7 @@ mod failures;
 mod fields;
 mod flow_control;
 mod forwarding;
+mod leases;
 mod listeners;
 mod local_answers;
 mod odd_requests;

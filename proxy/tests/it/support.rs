@@ -5,14 +5,16 @@ pub(crate) mod config;
 pub(crate) mod control_plane;
 pub(crate) mod http;
 pub(crate) mod pace;
+pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod upstream;
 
 use std::time::Duration;
 
 pub(crate) use client::Client;
-pub(crate) use control_plane::ControlPlane;
+pub(crate) use control_plane::{ControlPlane, Word};
 pub(crate) use pace::Pace;
+pub(crate) use process::Process;
 pub(crate) use proxy::Proxy;
 pub(crate) use upstream::Upstream;
 

@@ -254,6 +254,29 @@ fn endpoints_are_asked_for_while_a_cluster_wants_them() {
 }
 
 #[test]
+fn endpoints_that_somebody_needs_are_asked_for_until_nobody_does_whatever_the_clusters_say() {
+    let mut state = opened();
+    let both = vec![eds_cluster("a"), eds_cluster("b")];
+    state.response(response(CDS, both, &[]));
+    let came = vec![endpoints("a"), endpoints("b")];
+    state.response(response(EDS, came, &[]));
+    let names = |names: &[&str]| names.iter().map(|name| Arc::from(*name)).collect();
+    assert!(state.need_endpoints(names(&["a"])).is_none());
+    let reply = state.response(response(CDS, vec![], &["a", "b"]));
+    assert_eq!(reply.requests[1].resource_names_unsubscribe, ["b"]);
+    assert!(state.wire_set().get(EDS, "a").is_some());
+    // On another stream, too.
+    let first = state.open();
+    let asked = first
+        .iter()
+        .find(|request| request.type_url == EDS.type_url());
+    assert_eq!(asked.unwrap().resource_names_subscribe, ["a"]);
+    let left = state.need_endpoints(names(&[])).unwrap();
+    assert_eq!(left.resource_names_unsubscribe, ["a"]);
+    assert!(state.wire_set().get(EDS, "a").is_none());
+}
+
+#[test]
 fn endpoints_that_are_removed_stay_in_use_while_a_cluster_wants_them() {
     let mut state = opened();
     state.response(response(CDS, vec![eds_cluster("a")], &[]));

@@ -5,37 +5,62 @@ use super::*;
 
 const ENDS: [End; 2] = [End::Killed, End::PowerLost];
 
-/// One life of the machine: stores revisions, beginning with this one, until it stops. `confirmed` is the last one that
-/// it said was confirmed.
-fn live(
-    machine: &Machine,
-    steps: usize,
-    first: usize,
-    confirmed: &mut Option<usize>,
-) -> io::Result<()> {
+/// What a machine has done before its end.
+#[derive(Clone, Copy, Debug, Default)]
+struct Done {
+    /// The last revision that it said was confirmed.
+    confirmed: Option<usize>,
+    /// The mark that was set last, and the one that was to be set last.
+    mark: Option<usize>,
+    next_mark: Option<usize>,
+}
+
+impl Done {
+    fn mark(&mut self, disk: &mut Disk, number: Option<usize>) -> io::Result<()> {
+        self.next_mark = number;
+        disk.mark(number.map(|number| number.to_string()).as_deref())?;
+        self.mark = number;
+        Ok(())
+    }
+}
+
+/// One life of the machine: stores revisions, beginning with this one, until it stops. Each is live before it is confirmed, as
+/// under a lease, and is marked as long as that lasts; some are left.
+fn live(machine: &Machine, steps: usize, first: usize, done: &mut Done) -> io::Result<()> {
     let mut disk = Disk::of_folders(machine.boot(steps), None)?;
     disk.load();
     for number in first.. {
+        done.mark(&mut disk, Some(number))?;
         disk.store_tentative(&number.to_string(), &revision(number))?;
         if number % 5 == 4 {
             disk.discard_tentative()?;
         } else {
+            done.mark(&mut disk, None)?;
             disk.confirm()?;
-            *confirmed = Some(number);
+            done.confirmed = Some(number);
         }
     }
     Ok(())
 }
 
-/// What is found after the end is the last confirmed revision, or the one that was being confirmed.
-fn check(machine: &Machine, confirmed: Option<usize>) -> Option<usize> {
-    let (number, damaged) = found(machine);
-    assert!(damaged.is_empty(), "{damaged:?}");
+/// What is found after the end is the last confirmed revision, or the one that was being confirmed; and the last mark, or the
+/// one that was being set, but none of what is confirmed.
+fn check(machine: &Machine, done: Done) -> Done {
+    let loaded = disk(machine).load();
+    assert!(loaded.damaged.is_empty(), "{:?}", loaded.damaged);
+    let number = number(loaded.revision);
+    assert!(number >= done.confirmed, "{number:?} after {done:?}");
+    let mark = loaded.mark.map(|mark| mark.parse().unwrap());
     assert!(
-        number >= confirmed,
-        "{number:?} is older than {confirmed:?}"
+        mark == done.mark || mark == done.next_mark,
+        "{mark:?} after {done:?}"
     );
-    number
+    assert!(mark.is_none() || mark > number, "{mark:?} at {number:?}");
+    Done {
+        confirmed: number,
+        mark,
+        next_mark: mark,
+    }
 }
 
 #[test]
@@ -46,10 +71,10 @@ fn wherever_it_stops_the_last_confirmed_revision_is_found_and_nothing_is_damaged
         let mut random = fastrand::Rng::with_seed(seed);
         // At each step of the first revisions in both slots, and at some of those after.
         for steps in (0..2_500).chain((2_500..12_000).step_by(37)) {
-            let (machine, mut confirmed) = (Machine::new(), None);
-            live(&machine, steps, 0, &mut confirmed).unwrap_err();
+            let (machine, mut done) = (Machine::new(), Done::default());
+            live(&machine, steps, 0, &mut done).unwrap_err();
             machine.end(end, &mut random);
-            check(&machine, confirmed);
+            check(&machine, done);
         }
     }
 }
@@ -58,14 +83,15 @@ fn wherever_it_stops_the_last_confirmed_revision_is_found_and_nothing_is_damaged
 fn a_thousand_stops_in_one_life_leave_no_unusable_folder() {
     for end in ENDS {
         let mut random = fastrand::Rng::with_seed(2);
-        let (machine, mut newest) = (Machine::new(), None);
+        let (machine, mut done) = (Machine::new(), Done::default());
         for _ in 0..1_000 {
+            let newest = done.confirmed.max(done.mark);
             let first = newest.map_or(0, |number| number + 1);
-            live(&machine, random.usize(..3_000), first, &mut newest).unwrap_err();
+            live(&machine, random.usize(..3_000), first, &mut done).unwrap_err();
             machine.end(end, &mut random);
-            newest = check(&machine, newest);
+            done = check(&machine, done);
         }
-        assert!(newest > Some(100), "{newest:?}");
+        assert!(done.confirmed > Some(100), "{done:?}");
     }
 }
 

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
 
 use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_server::{
     AggregatedDiscoveryService, AggregatedDiscoveryServiceServer,
@@ -35,13 +36,36 @@ pub(crate) struct ControlPlane {
     statuses: Mutex<Receiver<Status>>,
 }
 
+/// What the proxy is to do with a revision.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Word {
+    pub(crate) assignment: u64,
+    pub(crate) revision: u64,
+    pub(crate) phase: Phase,
+    /// How long it is to be live; zero: for good.
+    pub(crate) lease: Duration,
+}
+
 /// What the test says.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 struct Said {
     is_open: bool,
     is_ours: bool,
-    revision: u64,
+    /// All there were: a session that stands says each of them, a new one begins with the last.
+    targets: Vec<Target>,
     snapshot: Snapshot,
+}
+
+impl Word {
+    /// To serve a revision for good, by an assignment of the same number.
+    pub(crate) fn serve(revision: u64) -> Self {
+        Self {
+            assignment: revision,
+            revision,
+            phase: Phase::Activate,
+            lease: Duration::ZERO,
+        }
+    }
 }
 
 impl ControlPlane {
@@ -55,7 +79,7 @@ impl ControlPlane {
         let said = watch::Sender::new(Said {
             is_open: true,
             is_ours,
-            revision,
+            targets: vec![target(Word::serve(revision), &snapshot(resources))],
             snapshot: snapshot(resources),
         });
         let (told, statuses) = channel();
@@ -80,9 +104,14 @@ impl ControlPlane {
 
     /// Serves this from now on.
     pub(crate) fn serve(&self, revision: u64, resources: &[Value]) {
+        self.say(Word::serve(revision), resources);
+    }
+
+    /// Has the proxy do this with these resources, also if that was said before.
+    pub(crate) fn say(&self, word: Word, resources: &[Value]) {
         self.said.send_modify(|said| {
-            said.revision = revision;
             said.snapshot = snapshot(resources);
+            said.targets.push(target(word, &said.snapshot));
         });
     }
 
@@ -217,6 +246,7 @@ impl Session for Service {
             if targets.send(Ok(is_taken(0))).await.is_err() {
                 return;
             }
+            let mut sent = said.borrow().targets.len() - 1;
             loop {
                 tokio::select! {
                     status = statuses.message() => {
@@ -229,9 +259,15 @@ impl Session for Service {
                     }
                     changed = said.changed() => {
                         let now = said.borrow_and_update().clone();
-                        if changed.is_err() || !now.is_open || targets.send(Ok(target(&now))).await.is_err() {
+                        if changed.is_err() || !now.is_open {
                             return;
                         }
+                        for target in &now.targets[sent..] {
+                            if targets.send(Ok(target.clone())).await.is_err() {
+                                return;
+                            }
+                        }
+                        sent = now.targets.len();
                     }
                 }
             }
@@ -247,17 +283,24 @@ fn is_taken(sequence: u64) -> Target {
     }
 }
 
-fn target(said: &Said) -> Target {
-    let sums = said.snapshot.revision_sums();
+fn target(word: Word, snapshot: &Snapshot) -> Target {
+    let sums = snapshot.revision_sums();
     let sums = sums.iter().map(|(ty, sum)| TypeSum {
         type_url: ty.type_url().to_owned(),
-        count: said.snapshot.set(ty).len() as u64,
+        count: snapshot.set(ty).len() as u64,
         sum: sum.to_bytes().to_vec(),
     });
+    let Word {
+        assignment,
+        revision,
+        phase,
+        lease,
+    } = word;
     Target {
-        assignment: said.revision,
-        revision: said.revision,
-        phase: Phase::Activate.into(),
+        assignment,
+        revision,
+        phase: phase.into(),
+        lease_ms: lease.as_millis() as u64,
         sums: sums.collect(),
         ..Target::default()
     }
