@@ -1,4 +1,4 @@
-//! The canonical path, written behind what the buffer holds.
+//! The canonical path: whether a path is canonical, and if not, its canonical form, written behind what the buffer holds.
 //! Order of work, as Envoy's: refuse escaped slashes, resolve dot segments, merge slashes. No case folding, and never two decodings.
 //!
 //! Envoy normalises with Chromium's canonicaliser (`url::CanonicalizePath` in `url/url_canon_path.cc`, called from Envoy's
@@ -30,12 +30,9 @@ pub(super) fn longest(path: &[u8]) -> usize {
     path.len().saturating_mul(3)
 }
 
-/// Appends the canonical form of `path`, which starts with `/`. On a refusal `out` holds what it held before.
+/// Appends the canonical form of `path`, which starts with `/` and of which [`is_canonical`] has said that it is not.
+/// On a refusal `out` holds what it held before.
 pub(super) fn write(path: &[u8], out: &mut Vec<u8>) -> Result<(), Refusal> {
-    if is_canonical(path)? {
-        out.extend_from_slice(path);
-        return Ok(());
-    }
     check_escapes(path)?;
     let start = out.len();
     resolve(path, out);
@@ -44,7 +41,7 @@ pub(super) fn write(path: &[u8], out: &mut Vec<u8>) -> Result<(), Refusal> {
 }
 
 /// True for a path that nothing would change; most are, and are copied in one go. Refuses bytes that no path has.
-fn is_canonical(path: &[u8]) -> Result<bool, Refusal> {
+pub(super) fn is_canonical(path: &[u8]) -> Result<bool, Refusal> {
     let mut is_canonical = true;
     let mut is_behind_slash = false;
     for &byte in path {

@@ -4,7 +4,20 @@
 
 use super::number::encode_number;
 use super::reason::reason;
-use crate::head::{FieldId, ResponseHead};
+use crate::head::{FieldId, FieldIds, ResponseHead};
+
+/// Fields of the hop and those that are written from arguments.
+const OURS: FieldIds = FieldIds::of(&[
+    FieldId::Server,
+    FieldId::Connection,
+    FieldId::ContentLength,
+    FieldId::TransferEncoding,
+    FieldId::Te,
+    FieldId::Trailer,
+    FieldId::KeepAlive,
+    FieldId::ProxyConnection,
+    FieldId::Upgrade,
+]);
 
 /// Tells a client that waits for it to send its body (RFC 9110 section 15.2.1).
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -50,20 +63,16 @@ pub fn encode_head(
     encode_status_line(status, out);
     let has_no_body = status < 200 || status == 204;
     let framing = if has_no_body { Framing::None } else { framing };
-    let keeps_length = framing == Framing::None && !has_no_body;
-    let mut is_dated = false;
-    for field in head.fields().iter() {
-        match field.id {
-            FieldId::ContentLength if !keeps_length => continue,
-            FieldId::Upgrade if connection == Connection::Upgrade => {}
-            FieldId::Date => is_dated = true,
-            id if is_ours(id) => continue,
-            _ => {}
-        }
-        encode_field(field.name, field.value, out);
+    let mut ours = OURS;
+    if framing == Framing::None && !has_no_body {
+        ours = ours.without(FieldId::ContentLength);
     }
+    if connection == Connection::Upgrade {
+        ours = ours.without(FieldId::Upgrade);
+    }
+    head.fields().write_lines(ours, out);
     encode_field(b"server", server, out);
-    if !is_dated {
+    if !head.fields().present().contains(FieldId::Date) {
         encode_field(b"date", date, out);
     }
     match framing {
@@ -103,21 +112,6 @@ fn encode_field(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(b": ");
     out.extend_from_slice(value);
     out.extend_from_slice(b"\r\n");
-}
-
-/// Fields of the hop and those that are written from arguments.
-fn is_ours(id: FieldId) -> bool {
-    matches!(
-        id,
-        FieldId::Server
-            | FieldId::Connection
-            | FieldId::TransferEncoding
-            | FieldId::Te
-            | FieldId::Trailer
-            | FieldId::KeepAlive
-            | FieldId::ProxyConnection
-            | FieldId::Upgrade
-    )
 }
 
 #[cfg(test)]
