@@ -14,7 +14,7 @@ mod response;
 
 pub use field_id::FieldId;
 pub use field_ids::FieldIds;
-pub use fields::{Field, Fields, Invalid, Key};
+pub use fields::{Field, Fields, Invalid, Key, Line};
 pub use request::{RequestHead, Version};
 pub use response::ResponseHead;
 

@@ -71,26 +71,30 @@ pub fn encode_head(
         ours = ours.without(FieldId::Upgrade);
     }
     head.fields().write_lines(ours, out);
-    encode_field(b"server", server, out);
+    out.extend_from_slice(b"server: ");
+    out.extend_from_slice(server);
+    out.extend_from_slice(b"\r\n");
     if !head.fields().present().contains(FieldId::Date) {
-        encode_field(b"date", date, out);
+        out.extend_from_slice(b"date: ");
+        out.extend_from_slice(date);
+        out.extend_from_slice(b"\r\n");
     }
     match framing {
         Framing::None | Framing::UntilClose => {}
         Framing::Length(length) => {
             out.extend_from_slice(b"content-length: ");
-            encode_number(length, 10, out);
+            encode_number::<10>(length, out);
             out.extend_from_slice(b"\r\n");
         }
         Framing::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
     }
-    let connection: &[u8] = match connection {
-        Connection::Persists => b"\r\n",
-        Connection::KeepAlive => b"connection: keep-alive\r\n\r\n",
-        Connection::Close => b"connection: close\r\n\r\n",
-        Connection::Upgrade => b"connection: upgrade\r\n\r\n",
-    };
-    out.extend_from_slice(connection);
+    match connection {
+        Connection::Persists => {}
+        Connection::KeepAlive => out.extend_from_slice(b"connection: keep-alive\r\n"),
+        Connection::Close => out.extend_from_slice(b"connection: close\r\n"),
+        Connection::Upgrade => out.extend_from_slice(b"connection: upgrade\r\n"),
+    }
+    out.extend_from_slice(b"\r\n");
 }
 
 fn encode_status_line(status: u16, out: &mut Vec<u8>) {
@@ -100,17 +104,9 @@ fn encode_status_line(status: u16, out: &mut Vec<u8>) {
     }
     out.extend_from_slice(b"HTTP/1.1 ");
     // Three digits (RFC 9112 section 4), whatever the head was given.
-    encode_number(u64::from(status.clamp(100, 999)), 10, out);
+    encode_number::<10>(u64::from(status.clamp(100, 999)), out);
     out.push(b' ');
     out.extend_from_slice(reason(status).as_bytes());
-    out.extend_from_slice(b"\r\n");
-}
-
-fn encode_field(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
-    out.reserve(name.len() + value.len() + 4);
-    out.extend_from_slice(name);
-    out.extend_from_slice(b": ");
-    out.extend_from_slice(value);
     out.extend_from_slice(b"\r\n");
 }
 

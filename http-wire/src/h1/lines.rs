@@ -96,13 +96,13 @@ impl<'i> Lines<'i> {
         let version = self.version()?;
         self.expect(b' ', Malformed::Version)?;
         let mut status = 0;
-        for _ in 0..3 {
-            let digit = self.next()?;
-            if !digit.is_ascii_digit() {
+        for &byte in self.input[self.at..].iter().take(3) {
+            if !byte.is_ascii_digit() {
                 return Err(Malformed::StatusLine.into());
             }
-            status = status * 10 + u16::from(digit - b'0');
+            status = status * 10 + u16::from(byte - b'0');
         }
+        self.at += 3;
         if self.peek()? == b' ' {
             self.until(octets::value_end(self.input, self.at));
         }

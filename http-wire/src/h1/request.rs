@@ -64,7 +64,7 @@ pub fn encode_head(head: &RequestHead, framing: Framing, out: &mut Vec<u8>) {
 /// Appends the line in front of a chunk's data. `len` is not 0: an empty chunk would end the body.
 pub fn encode_chunk_line(len: usize, out: &mut Vec<u8>) {
     debug_assert_ne!(len, 0, "an empty chunk ends the body");
-    encode_number(len as u64, 16, out);
+    encode_number::<16>(len as u64, out);
     out.extend_from_slice(b"\r\n");
 }
 
@@ -77,7 +77,7 @@ fn encode_framing(method: &[u8], framing: Framing, out: &mut Vec<u8>) {
         Framing::None => {}
         Framing::Length(len) => {
             out.extend_from_slice(b"content-length: ");
-            encode_number(len, 10, out);
+            encode_number::<10>(len, out);
             out.extend_from_slice(b"\r\n");
         }
         Framing::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),

@@ -29,6 +29,11 @@ macro_rules! field_ids {
                 }
             }
 
+            /// The name and what stands between it and the value.
+            pub(super) const fn start(self) -> &'static str {
+                STARTS[self as usize]
+            }
+
             const ALL: &[FieldId] = &[$(FieldId::$id,)*];
             /// Number of ids, [`FieldId::Other`] included.
             pub(super) const COUNT: usize = FieldId::ALL.len() + 1;
@@ -36,6 +41,8 @@ macro_rules! field_ids {
 
         /// The names by their ids.
         static NAMES: [&str; FieldId::COUNT] = ["", $($name,)*];
+        /// The same as a line begins.
+        static STARTS: [&str; FieldId::COUNT] = ["", $(concat!($name, ": "),)*];
     };
 }
 

@@ -6,6 +6,9 @@
 //! without taking it apart, and fields that lie one behind the other are written as one piece ([`lines`]).
 
 mod lines;
+mod prepared;
+
+pub use prepared::Line;
 
 use super::field_id::FieldId;
 use super::field_ids::FieldIds;
@@ -176,17 +179,14 @@ impl Fields {
 
     /// The same for a name in bytes, in any case.
     pub fn push(&mut self, name: &[u8], value: &[u8]) -> Result<(), Invalid> {
-        if !octets::is_token(name) {
+        let id = FieldId::of_bytes(name);
+        // A name that is well known is a token.
+        if id == FieldId::Other && !octets::is_token(name) {
             return Err(Invalid::Name);
         }
-        let start = self.bytes.len();
-        let id = FieldId::of_bytes(name);
-        self.push_line(id, name, value)?;
-        self.bytes[start..start + name.len()].make_ascii_lowercase();
-        Ok(())
+        self.push_line(id, name, value)
     }
 
-    /// A name that is well known is a token in lower case.
     fn push_known(&mut self, id: FieldId, value: &[u8]) -> Result<(), Invalid> {
         let name = id.name().ok_or(Invalid::Name)?;
         self.push_line(id, name.as_bytes(), value)
@@ -199,11 +199,32 @@ impl Fields {
         }
         self.reserve(name.len() + SEPARATOR.len() + value.len() + END.len())?;
         let start = self.mark();
-        self.bytes.extend_from_slice(name);
-        let name_end = self.mark();
-        self.bytes.extend_from_slice(SEPARATOR);
+        if id == FieldId::Other {
+            self.bytes.extend_from_slice(name);
+            self.bytes[start as usize..].make_ascii_lowercase();
+            self.bytes.extend_from_slice(SEPARATOR);
+        } else {
+            self.bytes.extend_from_slice(id.start().as_bytes());
+        }
+        let name_end = self.mark() - SEPARATOR.len() as u32;
         self.bytes.extend_from_slice(value);
         self.bytes.extend_from_slice(END);
+        self.push_entry(id, start, name_end);
+        Ok(())
+    }
+
+    /// Adds a prepared field behind all others; those of the same name stay.
+    pub fn append_line(&mut self, line: &Line) -> Result<(), Invalid> {
+        let (id, name_len, bytes) = line.parts();
+        self.reserve(bytes.len())?;
+        let start = self.mark();
+        self.bytes.extend_from_slice(bytes);
+        self.push_entry(id, start, start + name_len);
+        Ok(())
+    }
+
+    /// The line that was just written.
+    fn push_entry(&mut self, id: FieldId, start: u32, name_end: u32) {
         self.entries.push(Entry {
             start,
             name_end,
@@ -212,7 +233,6 @@ impl Fields {
             doomed: false,
         });
         self.present = self.present.with(id);
-        Ok(())
     }
 
     /// Puts one field in the place of all of that name.
