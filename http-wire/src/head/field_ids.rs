@@ -30,6 +30,12 @@ impl FieldIds {
         Self(self.0 & !bit(id))
     }
 
+    /// The set without all that are in another.
+    #[must_use]
+    pub const fn minus(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
     /// Whether the id is in the set.
     pub const fn contains(self, id: FieldId) -> bool {
         self.0 & bit(id) != 0
@@ -59,5 +65,6 @@ mod tests {
         let fewer = set.without(FieldId::Te).with(FieldId::Host);
         assert!(!fewer.contains(FieldId::Te) && fewer.contains(FieldId::Host));
         assert!(!FieldIds::of(&[FieldId::Te]).intersects(fewer) && set.intersects(fewer));
+        assert_eq!(fewer.minus(set), FieldIds::of(&[FieldId::Host]));
     }
 }

@@ -121,7 +121,7 @@ impl Entry {
 pub struct Fields {
     bytes: Vec<u8>,
     entries: Vec<Entry>,
-    /// The ids of all entries, and none else.
+    /// The ids of all entries, and of no others but perhaps [`FieldId::Other`].
     present: FieldIds,
 }
 
@@ -253,20 +253,25 @@ impl Fields {
 
     /// Removes every field of that name; true if there was one.
     pub fn remove<'k>(&mut self, key: impl Into<Key<'k>>) -> bool {
-        let key = key.into();
-        if !self.may_have(key) {
-            return false;
+        match key.into() {
+            Key::Id(id) => self.remove_all(FieldIds::of(&[id])),
+            Key::Name(_) if !self.present.contains(FieldId::Other) => false,
+            key @ Key::Name(_) => {
+                self.doom(key);
+                self.sweep()
+            }
         }
-        self.doom(key);
-        self.sweep()
     }
 
-    /// Removes every field whose id is in the set.
-    pub fn remove_all(&mut self, ids: FieldIds) {
-        if self.present.intersects(ids) {
-            self.doom_ids(ids);
-            self.sweep();
+    /// Removes every field whose id is in the set; true if there was one.
+    pub fn remove_all(&mut self, ids: FieldIds) -> bool {
+        if !self.present.intersects(ids) {
+            return false;
         }
+        let before = self.entries.len();
+        self.entries.retain(|entry| !ids.contains(entry.id));
+        self.present = self.present.minus(ids);
+        self.entries.len() != before
     }
 
     /// Removes every field whose name is not well known and begins with `prefix`, which is in lower case.
@@ -275,11 +280,10 @@ impl Fields {
             return;
         }
         let Self { bytes, entries, .. } = self;
-        for entry in entries {
-            let line = &bytes[entry.start as usize..entry.name_end as usize];
-            entry.doomed = entry.id == FieldId::Other && line.starts_with(prefix);
-        }
-        self.sweep();
+        entries.retain(|entry| {
+            let name = &bytes[entry.start as usize..entry.name_end as usize];
+            entry.id != FieldId::Other || !name.starts_with(prefix)
+        });
     }
 
     // === for the other files of this crate ===
@@ -346,26 +350,27 @@ impl Fields {
         &mut self.bytes
     }
 
-    /// Marks the fields whose id is in the set; [`Fields::sweep`] removes them.
-    pub(super) fn doom_ids(&mut self, ids: FieldIds) {
-        for entry in &mut self.entries {
-            entry.doomed |= ids.contains(entry.id);
-        }
-    }
-
     /// The value of the field at `index` together with the id there.
     pub(super) fn at(&self, index: usize) -> (FieldId, Span) {
         (self.entries[index].id, self.entries[index].value())
     }
 
-    /// Marks every field that one list value of this head (`names`) names and `may_go` lets go.
+    /// Marks every field that one list value of this head (`names`) names and `may_go` lets go; [`Fields::sweep`] removes them.
     pub(super) fn doom_named(&mut self, names: Span, may_go: impl Fn(FieldId, &[u8]) -> bool) {
-        let Fields { bytes, entries, .. } = self;
+        let Fields {
+            bytes,
+            entries,
+            present,
+        } = self;
         let slice = |span: Span| &bytes[span.start as usize..span.end as usize];
         for named in octets::list(slice(names)) {
-            for entry in entries.iter_mut() {
+            let id = FieldId::of_bytes(named);
+            if !present.contains(id) {
+                continue;
+            }
+            for entry in entries.iter_mut().filter(|entry| entry.id == id) {
                 let name = slice(entry.name());
-                entry.doomed |= name.eq_ignore_ascii_case(named) && may_go(entry.id, name);
+                entry.doomed |= name.eq_ignore_ascii_case(named) && may_go(id, name);
             }
         }
     }

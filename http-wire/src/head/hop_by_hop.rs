@@ -45,15 +45,17 @@ impl Fields {
         if !self.present().intersects(HOP_BY_HOP) {
             return;
         }
-        for index in 0..self.len() {
-            let (id, value) = self.at(index);
-            if id == FieldId::Connection {
-                self.doom_named(value, may_be_named);
+        if self.present().contains(FieldId::Connection) {
+            for index in 0..self.len() {
+                let (id, value) = self.at(index);
+                if id == FieldId::Connection {
+                    self.doom_named(value, may_be_named);
+                }
             }
+            self.sweep();
         }
         let keep_trailers = self.get_all(FieldId::Te).any(names_trailers);
-        self.doom_ids(HOP_BY_HOP);
-        self.sweep();
+        self.remove_all(HOP_BY_HOP);
         if keep_trailers {
             // Cannot fail: the bytes are legal and a head that held a TE field has room for a shorter one.
             let _ = self.append(FieldId::Te, b"trailers");
