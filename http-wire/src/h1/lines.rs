@@ -1,6 +1,5 @@
 //! Heads as lines, read strictly from the first byte to the last: what heads in both directions have in common.
-//! Each byte is looked at once, and each has one meaning: what stands where it must not is refused, never skipped. What a field
-//! means is not known here.
+//! Each byte has one meaning: what stands where it must not is refused, never skipped. What a field means is not known here.
 //!
 //! The lines are those of RFC 9112 sections 2 to 5 without what it lets a reader tolerate: a line ends in CR LF, a field line
 //! begins with its name, and its colon stands right behind it.
@@ -103,6 +102,7 @@ impl<'i> Lines<'i> {
             status = status * 10 + u16::from(byte - b'0');
         }
         self.at += 3;
+        // Partial as well if there were fewer digits.
         if self.peek()? == b' ' {
             self.until(octets::value_end(self.input, self.at));
         }
