@@ -15,13 +15,13 @@ const SLACK: f64 = 0.1;
 
 pub(super) const INSTRUCTIONS_1: Limit = limit(
     "user instructions per request, 1 connection",
-    18_570.0,
-    19_000.0,
+    15_970.0,
+    16_350.0,
 );
 pub(super) const INSTRUCTIONS_64: Limit = limit(
     "user instructions per request, 64 connections",
-    15_620.0,
-    16_000.0,
+    12_980.0,
+    13_300.0,
 );
 /// Two to read, two to write, two to wait for events.
 pub(super) const SYSTEM_CALLS_1: Limit = limit("system calls per request, 1 connection", 6.0, 6.1);
