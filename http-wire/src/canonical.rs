@@ -11,7 +11,9 @@ mod path;
 #[cfg(test)]
 mod tests;
 
-use crate::head::{CanonicalTarget, FieldId, Fields, Invalid, RequestHead, Span, Version};
+use crate::head::{
+    CanonicalTarget, FieldId, Fields, Invalid, RequestHead, Span, Text, TextSpan, Version,
+};
 use crate::octets;
 
 /// Why a request has no canonical form. Every variant is the client's fault: 400.
@@ -121,19 +123,19 @@ impl<'a> Target<'a> {
 pub fn read(head: &mut RequestHead, target: &Target<'_>) -> Result<(), Refusal> {
     let is_options = head.method() == "OPTIONS";
     let version = head.version();
-    let fields = head.fields_mut();
+    let (fields, text) = head.parts_mut();
     let authority = authority(fields, target, version)?;
     let host = match authority {
         Some(authority) => {
-            let part = host::parse(fields.slice(authority))?.host;
-            fields.store_lower(authority, part)?
+            let authority = fields.slice(authority);
+            text.store_lower(&authority[host::parse(authority)?.host])?
         }
-        None => Span::default(),
+        None => TextSpan::default(),
     };
-    let path = store_path(fields, target.path, is_options)?;
+    let path = store_path(fields, text, target.path, is_options)?;
     let query = target
         .query
-        .map(|query| store_query(fields, query))
+        .map(|query| store_query(text, query))
         .transpose()?;
     fields.remove(FieldId::Host);
     head.set_target(CanonicalTarget {
@@ -177,23 +179,31 @@ fn authority(
     }
 }
 
-fn store_path(fields: &mut Fields, path: &[u8], is_options: bool) -> Result<Span, Refusal> {
+fn store_path(
+    fields: &mut Fields,
+    text: &mut Text,
+    path: &[u8],
+    is_options: bool,
+) -> Result<TextSpan, Refusal> {
     if path == b"*" && is_options {
-        return Ok(fields.store(path)?);
+        return Ok(text.store(path)?);
     }
     if !path.starts_with(b"/") {
         return Err(Refusal::TargetForm);
     }
+    if path::is_canonical(path)? {
+        return Ok(text.store(path)?);
+    }
     fields.reserve(path::longest(path))?;
     let start = fields.mark();
     path::write(path, fields.buffer())?;
-    Ok(fields.since(start))
+    Ok(text.store(fields.slice(fields.since(start)))?)
 }
 
 /// The query is nobody's business but the server's: it is checked and kept byte for byte, as Envoy does.
-fn store_query(fields: &mut Fields, query: &[u8]) -> Result<Span, Refusal> {
+fn store_query(text: &mut Text, query: &[u8]) -> Result<TextSpan, Refusal> {
     check_bytes(query)?;
-    Ok(fields.store(query)?)
+    Ok(text.store(query)?)
 }
 
 fn check_bytes(part: &[u8]) -> Result<(), Refusal> {

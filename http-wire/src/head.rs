@@ -4,15 +4,20 @@
 //! as it is. Reading one from a connection is in `h1`, the meaning of its target in `canonical`.
 
 mod field_id;
+mod field_ids;
 mod fields;
 mod hop_by_hop;
+mod text;
+
 mod request;
 mod response;
 
 pub use field_id::FieldId;
-pub use fields::{Field, Fields, Invalid, Key};
+pub use field_ids::FieldIds;
+pub use fields::{Field, Fields, Invalid, Key, Line};
 pub use request::{RequestHead, Version};
 pub use response::ResponseHead;
 
 pub(crate) use fields::Span;
 pub(crate) use request::CanonicalTarget;
+pub(crate) use text::{Text, TextSpan};

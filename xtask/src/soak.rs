@@ -74,7 +74,12 @@ const SUITES: [Suite; 6] = [
     },
     Suite {
         package: "http-wire",
-        modules: &["canonical::tests", "h1::request", "h1::response::tests"],
+        modules: &[
+            "canonical::tests",
+            "h1::lines",
+            "h1::request",
+            "h1::response::tests",
+        ],
         cases: 20_000,
     },
     Suite {

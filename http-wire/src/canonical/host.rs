@@ -19,28 +19,19 @@ pub(super) struct Authority {
 /// Splits and checks an authority. User information, lists, escapes and empty labels are refused: what upstreams make of
 /// them differs, and no DNS name or address needs them.
 pub(super) fn parse(authority: &[u8]) -> Result<Authority, Refusal> {
-    let end = if authority.starts_with(b"[") {
+    let (host, end) = if authority.starts_with(b"[") {
         let close = authority
             .iter()
             .position(|&byte| byte == b']')
             .ok_or(Refusal::HostInvalid)?;
         check_v6(&authority[1..close])?;
-        close + 1
+        (close + 1, close + 1)
     } else {
-        authority
-            .iter()
-            .position(|&byte| byte == b':')
-            .unwrap_or(authority.len())
-    };
-    let (host, port) = authority.split_at(end);
-    let host = if host.starts_with(b"[") {
-        host
-    } else {
-        check_name(host)?
+        name(authority)?
     };
     Ok(Authority {
-        host: 0..host.len(),
-        port: parse_port(port)?,
+        host: 0..host,
+        port: parse_port(&authority[end..])?,
     })
 }
 
@@ -50,26 +41,49 @@ pub(super) fn same_port(one: Option<u16>, other: Option<u16>) -> bool {
     one == other || (one.is_none() && is_default(other)) || (other.is_none() && is_default(one))
 }
 
-/// A DNS name or IPv4 address; gives it without its trailing dot. `_` is legal: container names have it.
-fn check_name(name: &[u8]) -> Result<&[u8], Refusal> {
-    let bare = name.strip_suffix(b".").unwrap_or(name);
-    // As if a dot stood in front: no label is empty if no dot follows a dot, and none is last.
-    let mut previous = b'.';
-    for &byte in bare {
-        let is_legal = match byte {
-            b'.' => previous != b'.',
-            b'-' | b'_' | b'~' => true,
-            byte => byte.is_ascii_alphanumeric(),
-        };
-        if !is_legal {
-            return Err(Refusal::HostInvalid);
+/// A DNS name or IPv4 address: where it ends without its trailing dot, and with it. What follows is the caller's.
+fn name(authority: &[u8]) -> Result<(usize, usize), Refusal> {
+    // As if a dot stood in front: no label is empty if no dot follows a dot, and one is last only behind a label.
+    let mut label = 0;
+    let mut end = 0;
+    for &byte in authority {
+        match NAME[usize::from(byte)] {
+            Class::Plain => label += 1,
+            Class::Dot if label > 0 => label = 0,
+            Class::Dot => return Err(Refusal::HostInvalid),
+            Class::Other => break,
         }
-        previous = byte;
+        end += 1;
     }
-    if previous == b'.' || name.len() > MAX_NAME {
+    if end == 0 || end > MAX_NAME {
         return Err(Refusal::HostInvalid);
     }
-    Ok(bare)
+    Ok((if label > 0 { end } else { end - 1 }, end))
+}
+
+/// What a byte is in a name. `_` is legal: container names have it.
+#[derive(Clone, Copy)]
+enum Class {
+    Plain,
+    Dot,
+    Other,
+}
+
+static NAME: [Class; 256] = classes();
+
+const fn classes() -> [Class; 256] {
+    let mut table = [Class::Other; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = match byte as u8 {
+            b'.' => Class::Dot,
+            b'-' | b'_' | b'~' => Class::Plain,
+            byte if byte.is_ascii_alphanumeric() => Class::Plain,
+            _ => Class::Other,
+        };
+        byte += 1;
+    }
+    table
 }
 
 /// The inside of the brackets. A zone has no meaning beyond its own machine and is refused.

@@ -1,4 +1,4 @@
-//! The canonical path, written behind what the buffer holds.
+//! The canonical path: whether a path is canonical, and if not, its canonical form, written behind what the buffer holds.
 //! Order of work, as Envoy's: refuse escaped slashes, resolve dot segments, merge slashes. No case folding, and never two decodings.
 //!
 //! Envoy normalises with Chromium's canonicaliser (`url::CanonicalizePath` in `url/url_canon_path.cc`, called from Envoy's
@@ -12,16 +12,13 @@ use crate::octets;
 
 const UPPER: &[u8; 16] = b"0123456789ABCDEF";
 
-/// What a byte can do to a path.
-#[derive(Clone, Copy)]
-enum Class {
-    Plain,
-    Dot,
-    Slash,
-    /// It begins an escape, or becomes one, or becomes a slash.
-    Changed,
-    Illegal,
-}
+/// What a byte can do to a path, as bits; nothing for most.
+type Class = u8;
+const DOT: Class = 1;
+const SLASH: Class = 2;
+/// It begins an escape, or becomes one, or becomes a slash.
+const CHANGED: Class = 4;
+const ILLEGAL: Class = 8;
 
 static CLASS: [Class; 256] = classes();
 
@@ -30,12 +27,9 @@ pub(super) fn longest(path: &[u8]) -> usize {
     path.len().saturating_mul(3)
 }
 
-/// Appends the canonical form of `path`, which starts with `/`. On a refusal `out` holds what it held before.
+/// Appends the canonical form of `path`, which starts with `/` and of which [`is_canonical`] has said that it is not.
+/// On a refusal `out` holds what it held before.
 pub(super) fn write(path: &[u8], out: &mut Vec<u8>) -> Result<(), Refusal> {
-    if is_canonical(path)? {
-        out.extend_from_slice(path);
-        return Ok(());
-    }
     check_escapes(path)?;
     let start = out.len();
     resolve(path, out);
@@ -44,22 +38,20 @@ pub(super) fn write(path: &[u8], out: &mut Vec<u8>) -> Result<(), Refusal> {
 }
 
 /// True for a path that nothing would change; most are, and are copied in one go. Refuses bytes that no path has.
-fn is_canonical(path: &[u8]) -> Result<bool, Refusal> {
-    let mut is_canonical = true;
-    let mut is_behind_slash = false;
+pub(super) fn is_canonical(path: &[u8]) -> Result<bool, Refusal> {
+    let mut seen = 0;
+    let mut previous = 0;
     for &byte in path {
-        match CLASS[usize::from(byte)] {
-            Class::Plain => is_behind_slash = false,
-            Class::Dot => is_canonical &= !is_behind_slash,
-            Class::Slash => {
-                is_canonical &= !is_behind_slash;
-                is_behind_slash = true;
-            }
-            Class::Changed => is_canonical = false,
-            Class::Illegal => check_bytes(path)?,
-        }
+        let class = CLASS[usize::from(byte)];
+        // A dot or slash behind a slash is a change too.
+        let is_behind_slash = previous & SLASH != 0 && class & (DOT | SLASH) != 0;
+        seen |= class | if is_behind_slash { CHANGED } else { 0 };
+        previous = class;
     }
-    Ok(is_canonical)
+    if seen & ILLEGAL != 0 {
+        check_bytes(path)?;
+    }
+    Ok(seen & CHANGED == 0)
 }
 
 /// Every escape is whole, and none is a separator or an end in disguise.
@@ -177,16 +169,16 @@ const fn is_escaped(byte: u8) -> bool {
 }
 
 const fn classes() -> [Class; 256] {
-    let mut table = [Class::Plain; 256];
+    let mut table = [0; 256];
     let mut byte = 0;
     while byte < 256 {
         table[byte] = match byte as u8 {
-            b'.' => Class::Dot,
-            b'/' => Class::Slash,
-            b'%' | b'\\' => Class::Changed,
-            byte if is_escaped(byte) => Class::Changed,
-            byte if octets::is_target(byte) => Class::Plain,
-            _ => Class::Illegal,
+            b'.' => DOT,
+            b'/' => SLASH,
+            b'%' | b'\\' => CHANGED,
+            byte if is_escaped(byte) => CHANGED,
+            byte if octets::is_target(byte) => 0,
+            _ => ILLEGAL,
         };
         byte += 1;
     }

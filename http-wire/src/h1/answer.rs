@@ -4,7 +4,20 @@
 
 use super::number::encode_number;
 use super::reason::reason;
-use crate::head::{FieldId, ResponseHead};
+use crate::head::{FieldId, FieldIds, ResponseHead};
+
+/// Fields of the hop and those that are written from arguments.
+const OURS: FieldIds = FieldIds::of(&[
+    FieldId::Server,
+    FieldId::Connection,
+    FieldId::ContentLength,
+    FieldId::TransferEncoding,
+    FieldId::Te,
+    FieldId::Trailer,
+    FieldId::KeepAlive,
+    FieldId::ProxyConnection,
+    FieldId::Upgrade,
+]);
 
 /// Tells a client that waits for it to send its body (RFC 9110 section 15.2.1).
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -50,38 +63,38 @@ pub fn encode_head(
     encode_status_line(status, out);
     let has_no_body = status < 200 || status == 204;
     let framing = if has_no_body { Framing::None } else { framing };
-    let keeps_length = framing == Framing::None && !has_no_body;
-    let mut is_dated = false;
-    for field in head.fields().iter() {
-        match field.id {
-            FieldId::ContentLength if !keeps_length => continue,
-            FieldId::Upgrade if connection == Connection::Upgrade => {}
-            FieldId::Date => is_dated = true,
-            id if is_ours(id) => continue,
-            _ => {}
-        }
-        encode_field(field.name, field.value, out);
+    let mut ours = OURS;
+    if framing == Framing::None && !has_no_body {
+        ours = ours.without(FieldId::ContentLength);
     }
-    encode_field(b"server", server, out);
-    if !is_dated {
-        encode_field(b"date", date, out);
+    if connection == Connection::Upgrade {
+        ours = ours.without(FieldId::Upgrade);
+    }
+    head.fields().write_lines(ours, out);
+    out.extend_from_slice(b"server: ");
+    out.extend_from_slice(server);
+    out.extend_from_slice(b"\r\n");
+    if !head.fields().present().contains(FieldId::Date) {
+        out.extend_from_slice(b"date: ");
+        out.extend_from_slice(date);
+        out.extend_from_slice(b"\r\n");
     }
     match framing {
         Framing::None | Framing::UntilClose => {}
         Framing::Length(length) => {
             out.extend_from_slice(b"content-length: ");
-            encode_number(length, 10, out);
+            encode_number::<10>(length, out);
             out.extend_from_slice(b"\r\n");
         }
         Framing::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
     }
-    let connection: &[u8] = match connection {
-        Connection::Persists => b"\r\n",
-        Connection::KeepAlive => b"connection: keep-alive\r\n\r\n",
-        Connection::Close => b"connection: close\r\n\r\n",
-        Connection::Upgrade => b"connection: upgrade\r\n\r\n",
-    };
-    out.extend_from_slice(connection);
+    match connection {
+        Connection::Persists => {}
+        Connection::KeepAlive => out.extend_from_slice(b"connection: keep-alive\r\n"),
+        Connection::Close => out.extend_from_slice(b"connection: close\r\n"),
+        Connection::Upgrade => out.extend_from_slice(b"connection: upgrade\r\n"),
+    }
+    out.extend_from_slice(b"\r\n");
 }
 
 fn encode_status_line(status: u16, out: &mut Vec<u8>) {
@@ -91,33 +104,10 @@ fn encode_status_line(status: u16, out: &mut Vec<u8>) {
     }
     out.extend_from_slice(b"HTTP/1.1 ");
     // Three digits (RFC 9112 section 4), whatever the head was given.
-    encode_number(u64::from(status.clamp(100, 999)), 10, out);
+    encode_number::<10>(u64::from(status.clamp(100, 999)), out);
     out.push(b' ');
     out.extend_from_slice(reason(status).as_bytes());
     out.extend_from_slice(b"\r\n");
-}
-
-fn encode_field(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
-    out.reserve(name.len() + value.len() + 4);
-    out.extend_from_slice(name);
-    out.extend_from_slice(b": ");
-    out.extend_from_slice(value);
-    out.extend_from_slice(b"\r\n");
-}
-
-/// Fields of the hop and those that are written from arguments.
-fn is_ours(id: FieldId) -> bool {
-    matches!(
-        id,
-        FieldId::Server
-            | FieldId::Connection
-            | FieldId::TransferEncoding
-            | FieldId::Te
-            | FieldId::Trailer
-            | FieldId::KeepAlive
-            | FieldId::ProxyConnection
-            | FieldId::Upgrade
-    )
 }
 
 #[cfg(test)]

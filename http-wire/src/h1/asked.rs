@@ -4,13 +4,20 @@
 //! [`Malformed`], and the connection is of no further use.
 
 use super::body::BodyLength;
-use super::lines::{check_line_ends, content_length, malformed, range, store};
-use super::{MAX_FIELDS, MAX_HEAD, Malformed};
-use crate::head::{FieldId, Fields, RequestHead, Version};
+use super::lines::{Lines, Stop, whole};
+use super::number::content_length;
+use super::{MAX_HEAD, Malformed};
+use crate::head::{FieldId, FieldIds, Fields, RequestHead, Version};
 use crate::octets;
-use httparse::{Error, Header, ParserConfig, Request, Status};
-use std::mem::MaybeUninit;
 use std::ops::Range;
+
+/// Fields that say something of the message itself.
+const FRAMING: FieldIds = FieldIds::of(&[
+    FieldId::ContentLength,
+    FieldId::TransferEncoding,
+    FieldId::Connection,
+    FieldId::Expect,
+]);
 
 /// What a request head says beyond its fields.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,9 +56,10 @@ impl RequestParser {
         let first = first_byte(input)?;
         // A head ends in a line feed: without a new one it is no use to parse again, however small the pieces come.
         let new = &input[self.seen.min(input.len())..];
+        let is_first = self.seen == 0;
         self.seen = input.len();
         let is_over = input.len() > MAX_HEAD;
-        if !is_over && !new.contains(&b'\n') {
+        if !is_over && !is_first && !new.contains(&b'\n') {
             return Ok(None);
         }
         let input = &input[first..input.len().min(MAX_HEAD)];
@@ -97,42 +105,31 @@ fn first_byte(input: &[u8]) -> Result<usize, Malformed> {
 
 /// Reads a head, if all of it is there.
 fn parse(input: &[u8], into: &mut RequestHead) -> Result<Option<Received>, Malformed> {
-    let mut storage = [const { MaybeUninit::<Header<'_>>::uninit() }; MAX_FIELDS];
-    let mut request = Request::new(&mut []);
-    let parsed = ParserConfig::default().parse_request_with_uninit_headers(
-        &mut request,
-        input,
-        &mut storage,
-    );
-    let head_len = match parsed {
-        Ok(Status::Complete(len)) => len,
-        Ok(Status::Partial) => return Ok(None),
-        Err(Error::Token | Error::Version) => return Err(first_line(input)),
-        Err(error) => return Err(malformed(error, Malformed::RequestLine)),
-    };
-    let head = &input[..head_len];
-    check_line_ends(head, request.headers)?;
-    let (Some(method), Some(target)) = (request.method, request.path) else {
-        return Err(Malformed::RequestLine);
-    };
-    let version = match request.version {
-        Some(0) => Version::Http10,
-        _ => Version::Http11,
-    };
-    into.begin(method, version)
+    whole(read(input, into))
+}
+
+fn read(input: &[u8], into: &mut RequestHead) -> Result<Received, Stop> {
+    into.clear();
+    let mut lines = Lines::new(input);
+    let line = lines.request_line().map_err(|stop| match stop {
+        Stop::Malformed(Malformed::RequestLine | Malformed::Version) => first_line(input).into(),
+        stop => stop,
+    })?;
+    lines.fields(into.fields_mut())?;
+    let version = line.version;
+    into.set_line(&input[line.method], version)
         .map_err(|_| Malformed::RequestLine)?;
-    store(head, request.headers, into.fields_mut());
     let said = Said::read(into.fields())?;
     let body = said.body(version)?;
     let is_new = version == Version::Http11;
-    Ok(Some(Received {
-        head_len,
-        target: range(head, target.as_bytes()),
+    Ok(Received {
+        head_len: lines.read().len(),
+        target: line.target,
         body,
         persists: !said.close && (is_new || said.keep_alive),
         // HTTP/1.0 has no interim responses (RFC 9110 section 10.1.1).
         expects_continue: said.expects_continue && is_new && body != BodyLength::None,
-    }))
+    })
 }
 
 /// The fields that decide where the body ends, whether the connection goes on, and who speaks next.
@@ -148,6 +145,9 @@ struct Said {
 impl Said {
     fn read(fields: &Fields) -> Result<Self, Malformed> {
         let mut said = Self::default();
+        if !fields.present().intersects(FRAMING) {
+            return Ok(said);
+        }
         for field in fields.iter() {
             match field.id {
                 FieldId::ContentLength if said.length.is_some() => {

@@ -3,7 +3,21 @@
 //! Nothing can fail here: a head holds nothing that could not be written.
 
 use super::number::encode_number;
-use crate::head::{FieldId, RequestHead};
+use crate::head::{FieldId, FieldIds, RequestHead};
+
+/// Fields that end here or are written from what else is known.
+const NOT_FORWARDED: FieldIds = FieldIds::of(&[
+    FieldId::Host,
+    FieldId::Connection,
+    FieldId::ContentLength,
+    FieldId::TransferEncoding,
+    FieldId::Te,
+    FieldId::Trailer,
+    FieldId::KeepAlive,
+    FieldId::ProxyConnection,
+    FieldId::Upgrade,
+    FieldId::Http2Settings,
+]);
 
 /// What follows the data of every chunk.
 pub const CHUNK_END: &[u8] = b"\r\n";
@@ -26,36 +40,31 @@ pub enum Framing {
 /// `Host` is the head's authority. Fields of the hop are left out: those that the head still has belong to another connection.
 /// That is also true of `TE: trailers`, since trailers are not forwarded here. What the head keeps of an upgrade is written.
 pub fn encode_head(head: &RequestHead, framing: Framing, out: &mut Vec<u8>) {
-    let line = head.line();
-    out.extend_from_slice(line.method);
+    let method = head.method().as_bytes();
+    out.extend_from_slice(method);
     out.push(b' ');
-    out.extend_from_slice(line.path);
-    if let Some(query) = line.query {
+    out.extend_from_slice(head.path().as_bytes());
+    if let Some(query) = head.query() {
         out.push(b'?');
-        out.extend_from_slice(query);
+        out.extend_from_slice(query.as_bytes());
     }
     out.extend_from_slice(b" HTTP/1.1\r\nhost: ");
-    out.extend_from_slice(line.authority);
+    out.extend_from_slice(head.authority_bytes());
     out.extend_from_slice(b"\r\n");
-    for field in head.fields().iter().filter(|field| is_end_to_end(field.id)) {
-        out.extend_from_slice(field.name);
-        out.extend_from_slice(b": ");
-        out.extend_from_slice(field.value);
-        out.extend_from_slice(b"\r\n");
-    }
+    head.fields().write_lines(NOT_FORWARDED, out);
     if let Some(protocol) = head.upgrade() {
         out.extend_from_slice(b"connection: upgrade\r\nupgrade: ");
         out.extend_from_slice(protocol);
         out.extend_from_slice(b"\r\n");
     }
-    encode_framing(line.method, framing, out);
+    encode_framing(method, framing, out);
     out.extend_from_slice(b"\r\n");
 }
 
 /// Appends the line in front of a chunk's data. `len` is not 0: an empty chunk would end the body.
 pub fn encode_chunk_line(len: usize, out: &mut Vec<u8>) {
     debug_assert_ne!(len, 0, "an empty chunk ends the body");
-    encode_number(len as u64, 16, out);
+    encode_number::<16>(len as u64, out);
     out.extend_from_slice(b"\r\n");
 }
 
@@ -68,27 +77,11 @@ fn encode_framing(method: &[u8], framing: Framing, out: &mut Vec<u8>) {
         Framing::None => {}
         Framing::Length(len) => {
             out.extend_from_slice(b"content-length: ");
-            encode_number(len, 10, out);
+            encode_number::<10>(len, out);
             out.extend_from_slice(b"\r\n");
         }
         Framing::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
     }
-}
-
-fn is_end_to_end(id: FieldId) -> bool {
-    !matches!(
-        id,
-        FieldId::Host
-            | FieldId::Connection
-            | FieldId::ContentLength
-            | FieldId::TransferEncoding
-            | FieldId::Te
-            | FieldId::Trailer
-            | FieldId::KeepAlive
-            | FieldId::ProxyConnection
-            | FieldId::Upgrade
-            | FieldId::Http2Settings
-    )
 }
 
 #[cfg(test)]

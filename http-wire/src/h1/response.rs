@@ -3,12 +3,18 @@
 //! The body itself is read by `body`; what an interim response or a status means is the caller's to know.
 
 use super::body::BodyLength;
-use super::lines::{check_line_ends, content_length, malformed, store};
-use super::{MAX_FIELDS, MAX_HEAD, Malformed};
-use crate::head::{FieldId, Fields, ResponseHead};
+use super::lines::{Lines, Stop, whole};
+use super::number::content_length;
+use super::{MAX_HEAD, Malformed};
+use crate::head::{FieldId, FieldIds, Fields, ResponseHead, Version};
 use crate::octets;
-use httparse::{Header, ParserConfig, Response, Status};
-use std::mem::MaybeUninit;
+
+/// Fields that say something of the message itself.
+const FRAMING: FieldIds = FieldIds::of(&[
+    FieldId::ContentLength,
+    FieldId::TransferEncoding,
+    FieldId::Connection,
+]);
 
 /// What a response head says beyond its fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,58 +58,48 @@ impl ResponseParser {
                 Ok(None)
             };
         }
-        parse(
-            &input[..input.len().min(MAX_HEAD)],
-            input.len() > MAX_HEAD,
-            to_head,
-            into,
-        )
+        let found = parse(&input[..input.len().min(MAX_HEAD)], to_head, into)?;
+        if found.is_none() && input.len() > MAX_HEAD {
+            return Err(Malformed::HeadTooLarge);
+        }
+        Ok(found)
     }
 }
 
+/// Reads a head, if all of it is there.
 fn parse(
     input: &[u8],
-    is_over: bool,
     to_head: bool,
     into: &mut ResponseHead,
 ) -> Result<Option<Received>, Malformed> {
-    // httparse skips empty lines before the status line; behind another response they would be bytes of nobody.
+    // An empty line behind another response would be bytes of nobody.
     if matches!(input.first(), Some(b'\r' | b'\n')) {
         return Err(Malformed::StatusLine);
     }
-    let mut storage = [const { MaybeUninit::<Header<'_>>::uninit() }; MAX_FIELDS];
-    let mut response = Response::new(&mut []);
-    let parsed = ParserConfig::default().parse_response_with_uninit_headers(
-        &mut response,
-        input,
-        &mut storage,
-    );
-    let head_len = match parsed {
-        Ok(Status::Complete(len)) => len,
-        Ok(Status::Partial) if is_over => return Err(Malformed::HeadTooLarge),
-        Ok(Status::Partial) => return Ok(None),
-        Err(error) => return Err(malformed(error, Malformed::StatusLine)),
-    };
-    let head = &input[..head_len];
-    check_line_ends(head, response.headers)?;
-    let status = response
-        .code
-        .filter(|&code| code >= 100)
-        .ok_or(Malformed::StatusLine)?;
-    into.begin(status);
-    store(head, response.headers, into.fields_mut());
+    whole(read(input, to_head, into))
+}
+
+fn read(input: &[u8], to_head: bool, into: &mut ResponseHead) -> Result<Received, Stop> {
+    into.clear();
+    let mut lines = Lines::new(input);
+    let line = lines.status_line()?;
+    lines.fields(into.fields_mut())?;
+    if line.status < 100 {
+        return Err(Malformed::StatusLine.into());
+    }
+    into.set_status(line.status);
     let said = Said::read(into.fields())?;
-    let is_http_11 = response.version == Some(1);
-    let (body, reusable) = said.meaning(is_http_11, status, to_head)?;
-    if body == BodyLength::None && !to_head && status != 304 {
+    let is_http_11 = line.version == Version::Http11;
+    let (body, reusable) = said.meaning(is_http_11, line.status, to_head)?;
+    if body == BodyLength::None && !to_head && line.status != 304 {
         // An informational response or a 204 must not have one (RFC 9110 section 8.6); it is not passed on.
         into.fields_mut().remove(FieldId::ContentLength);
     }
-    Ok(Some(Received {
-        head_len,
+    Ok(Received {
+        head_len: lines.read().len(),
         body,
         reusable,
-    }))
+    })
 }
 
 /// The fields that decide where the body ends and whether the connection goes on.
@@ -118,6 +114,9 @@ struct Said {
 impl Said {
     fn read(fields: &Fields) -> Result<Said, Malformed> {
         let mut said = Said::default();
+        if !fields.present().intersects(FRAMING) {
+            return Ok(said);
+        }
         for field in fields.iter() {
             match field.id {
                 FieldId::ContentLength if said.length.is_some() => {

@@ -1,14 +1,13 @@
 //! Well-known field names as one-byte ids, so that looking for one compares a byte and not a string.
 //! A name becomes an id here and an id its name; everything else about fields is in `fields`.
 
-/// Longest well-known name; a longer one needs no look at its bytes.
+/// Shortest well-known name; a shorter one needs no look at its bytes.
+const SHORTEST: usize = 2;
+/// Longest well-known name.
 const LONGEST: usize = 19;
-/// Most well-known names of one length.
-const SAME_LENGTH: usize = 5;
-/// The well-known names by their length, so that a name is compared with the few that it could be.
-static BY_LENGTH: [[Known; SAME_LENGTH]; LONGEST + 1] = by_length();
-
-type Known = (&'static [u8], FieldId);
+/// The one id that a name can have, by [`slot`] of the name.
+static BY_SLOT: [FieldId; SLOTS] = by_slot();
+const SLOTS: usize = 256;
 
 macro_rules! field_ids {
     ($($id:ident = $name:literal,)*) => {
@@ -26,12 +25,24 @@ macro_rules! field_ids {
             pub const fn name(self) -> Option<&'static str> {
                 match self {
                     FieldId::Other => None,
-                    $(FieldId::$id => Some($name),)*
+                    _ => Some(NAMES[self as usize]),
                 }
             }
 
+            /// The name and what stands between it and the value.
+            pub(super) const fn start(self) -> &'static str {
+                STARTS[self as usize]
+            }
+
             const ALL: &[FieldId] = &[$(FieldId::$id,)*];
+            /// Number of ids, [`FieldId::Other`] included.
+            pub(super) const COUNT: usize = FieldId::ALL.len() + 1;
         }
+
+        /// The names by their ids.
+        static NAMES: [&str; FieldId::COUNT] = ["", $($name,)*];
+        /// The same as a line begins.
+        static STARTS: [&str; FieldId::COUNT] = ["", $(concat!($name, ": "),)*];
     };
 }
 
@@ -92,34 +103,72 @@ field_ids! {
 impl FieldId {
     /// The id of a name in any case.
     pub fn of(name: &str) -> FieldId {
-        let mut lower = [0; LONGEST];
-        let Some(lower) = lower.get_mut(..name.len()) else {
-            return FieldId::Other;
-        };
-        lower.copy_from_slice(name.as_bytes());
-        lower.make_ascii_lowercase();
-        FieldId::of_lower(lower)
+        FieldId::of_bytes(name.as_bytes())
     }
 
-    /// The id of a name that is in lower case already.
-    pub(crate) fn of_lower(name: &[u8]) -> FieldId {
-        let candidates = BY_LENGTH
-            .get(name.len())
-            .map_or(&[][..], |known| &known[..]);
-        for &(known, id) in candidates {
-            // The first letter tells most of them apart.
-            if known.first() == name.first() && known == name {
-                return id;
-            }
+    /// The same for a name in bytes.
+    pub(crate) fn of_bytes(name: &[u8]) -> FieldId {
+        if !(SHORTEST..=LONGEST).contains(&name.len()) {
+            return FieldId::Other;
         }
-        FieldId::Other
+        let id = BY_SLOT[slot(name)];
+        if equals_lower(name, NAMES[id as usize].as_bytes()) {
+            id
+        } else {
+            FieldId::Other
+        }
     }
 }
 
-const fn by_length() -> [[Known; SAME_LENGTH]; LONGEST + 1] {
-    let none: Known = (&[], FieldId::Other);
-    let mut table = [[none; SAME_LENGTH]; LONGEST + 1];
-    let mut filled = [0; LONGEST + 1];
+/// A number that is another one for each well-known name, whatever its case. The factors were found by trying; the compiler
+/// says when a new name needs others.
+const fn slot(name: &[u8]) -> usize {
+    let first = (name[0] | 0x20) as usize;
+    let last_but_one = (name[name.len() - 2] | 0x20) as usize;
+    (name.len() * 8 + first * 9 + last_but_one) % SLOTS
+}
+
+/// Whether `name` is `lower`, which is in lower case, or differs from it in case alone. Both have between [`SHORTEST`] and
+/// [`LONGEST`] bytes.
+fn equals_lower(name: &[u8], lower: &[u8]) -> bool {
+    if name.len() != lower.len() {
+        return false;
+    }
+    let (Some(name_end), Some(lower_end)) = (name.last_chunk(), lower.last_chunk()) else {
+        return same_word(short_word(name), short_word(lower));
+    };
+    // The last word begins among what is compared already, unless there is just one.
+    let words = name.as_chunks().0.iter().zip(lower.as_chunks().0);
+    let mut same = same_word(
+        u64::from_le_bytes(*name_end),
+        u64::from_le_bytes(*lower_end),
+    );
+    for (name, lower) in words {
+        same &= same_word(u64::from_le_bytes(*name), u64::from_le_bytes(*lower));
+    }
+    same
+}
+
+/// All of a name of less than eight bytes in one word; some of them twice.
+fn short_word(name: &[u8]) -> u64 {
+    if let (Some(start), Some(end)) = (name.first_chunk(), name.last_chunk()) {
+        return u64::from(u32::from_le_bytes(*start)) << 32 | u64::from(u32::from_le_bytes(*end));
+    }
+    let pair = |pair: Option<&[u8; 2]>| pair.map_or(0, |pair| u64::from(u16::from_le_bytes(*pair)));
+    pair(name.first_chunk()) << 16 | pair(name.last_chunk())
+}
+
+/// The same for eight bytes: of letters, and of nothing else, the bit that tells the case is overlooked.
+const fn same_word(name: u64, lower: u64) -> bool {
+    let case_of_letters = (lower & LETTER) >> 1;
+    name | case_of_letters == lower
+}
+
+/// Letters have this bit; digits and `-`, the other bytes of well-known names, have not.
+const LETTER: u64 = 0x4040_4040_4040_4040;
+
+const fn by_slot() -> [FieldId; SLOTS] {
+    let mut table = [FieldId::Other; SLOTS];
     let mut index = 0;
     while index < FieldId::ALL.len() {
         let id = FieldId::ALL[index];
@@ -127,8 +176,13 @@ const fn by_length() -> [[Known; SAME_LENGTH]; LONGEST + 1] {
             Some(name) => name.as_bytes(),
             None => panic!("only Other has no name, and it is not listed"),
         };
-        table[name.len()][filled[name.len()]] = (name, id);
-        filled[name.len()] += 1;
+        assert!(name.len() >= SHORTEST && name.len() <= LONGEST);
+        let slot = slot(name);
+        assert!(
+            matches!(table[slot], FieldId::Other),
+            "two names in one slot: choose other factors"
+        );
+        table[slot] = id;
         index += 1;
     }
     table
@@ -146,6 +200,21 @@ mod tests {
             assert_eq!(FieldId::of(&name.to_ascii_uppercase()), id);
         }
         assert_eq!(FieldId::Other.name(), None);
+    }
+
+    #[test]
+    fn a_name_that_differs_in_one_byte_is_another_unless_it_is_the_case_of_a_letter() {
+        for &id in FieldId::ALL {
+            let name = id.name().expect("only Other has no name").as_bytes();
+            for place in 0..name.len() {
+                for byte in 0..=u8::MAX {
+                    let mut other = name.to_vec();
+                    other[place] = byte;
+                    let is_same = byte.eq_ignore_ascii_case(&name[place]);
+                    assert_eq!(FieldId::of_bytes(&other) == id, is_same, "{other:?}");
+                }
+            }
+        }
     }
 
     #[test]

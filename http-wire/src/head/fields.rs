@@ -1,13 +1,25 @@
 //! The fields of a head and the byte buffer that holds them.
 //! Values go in as bytes and are checked on the way; they come out as slices of the buffer.
 //! Removing or replacing a field leaves its old bytes behind: a head lives for one message, so they are never reclaimed.
+//!
+//! Each field lies in the buffer as the line that HTTP/1 sends: `name: value` and CR LF. So what was read is written again
+//! without taking it apart, and fields that lie one behind the other are written as one piece ([`lines`]).
+
+mod lines;
+mod prepared;
+
+pub use prepared::Line;
 
 use super::field_id::FieldId;
+use super::field_ids::FieldIds;
 use crate::octets;
-use std::ops::Range;
 
 /// Largest buffer of one head, far above every head limit; it keeps ranges inside `u32`.
-const MAX_BYTES: usize = 16 * 1024 * 1024;
+pub(super) const MAX_BYTES: usize = 16 * 1024 * 1024;
+/// Between name and value.
+const SEPARATOR: &[u8] = b": ";
+/// Behind the value.
+const END: &[u8] = b"\r\n";
 
 /// Why something cannot stand in a head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,13 +89,31 @@ pub(crate) struct Span {
     end: u32,
 }
 
+/// One line of the buffer, from its first byte to behind its CR LF.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
+    start: u32,
+    name_end: u32,
+    end: u32,
     id: FieldId,
-    name: Span,
-    value: Span,
     /// Used inside one removal only.
     doomed: bool,
+}
+
+impl Entry {
+    fn name(&self) -> Span {
+        Span {
+            start: self.start,
+            end: self.name_end,
+        }
+    }
+
+    fn value(&self) -> Span {
+        Span {
+            start: self.name_end + SEPARATOR.len() as u32,
+            end: self.end - END.len() as u32,
+        }
+    }
 }
 
 /// The fields of a head, in order.
@@ -91,6 +121,8 @@ struct Entry {
 pub struct Fields {
     bytes: Vec<u8>,
     entries: Vec<Entry>,
+    /// The ids of all entries, and of no others but perhaps [`FieldId::Other`].
+    present: FieldIds,
 }
 
 impl Fields {
@@ -108,8 +140,8 @@ impl Fields {
     pub fn iter(&self) -> impl Iterator<Item = Field<'_>> {
         self.entries.iter().map(|entry| Field {
             id: entry.id,
-            name: self.slice(entry.name),
-            value: self.slice(entry.value),
+            name: self.slice(entry.name()),
+            value: self.slice(entry.value()),
         })
     }
 
@@ -121,10 +153,15 @@ impl Fields {
     /// All values of a field, in order.
     pub fn get_all<'k>(&self, key: impl Into<Key<'k>>) -> impl Iterator<Item = &[u8]> {
         let key = key.into();
-        self.entries
+        let entries = if self.may_have(key) {
+            &self.entries[..]
+        } else {
+            &[]
+        };
+        entries
             .iter()
             .filter(move |entry| self.is(entry, key))
-            .map(|entry| self.slice(entry.value))
+            .map(|entry| self.slice(entry.value()))
     }
 
     /// True when the head has the field.
@@ -142,57 +179,73 @@ impl Fields {
 
     /// The same for a name in bytes, in any case.
     pub fn push(&mut self, name: &[u8], value: &[u8]) -> Result<(), Invalid> {
-        let value = octets::trim(value);
-        if !octets::is_token(name) {
+        let id = FieldId::of_bytes(name);
+        // A name that is well known is a token.
+        if id == FieldId::Other && !octets::is_token(name) {
             return Err(Invalid::Name);
         }
+        self.push_line(id, name, value)
+    }
+
+    fn push_known(&mut self, id: FieldId, value: &[u8]) -> Result<(), Invalid> {
+        let name = id.name().ok_or(Invalid::Name)?;
+        self.push_line(id, name.as_bytes(), value)
+    }
+
+    fn push_line(&mut self, id: FieldId, name: &[u8], value: &[u8]) -> Result<(), Invalid> {
+        let value = octets::trim(value);
         if !octets::is_value(value) {
             return Err(Invalid::Value);
         }
-        self.reserve(name.len() + value.len())?;
-        let start = self.bytes.len();
-        self.bytes.extend_from_slice(name);
+        self.reserve(name.len() + SEPARATOR.len() + value.len() + END.len())?;
+        let start = self.mark();
+        if id == FieldId::Other {
+            self.bytes.extend_from_slice(name);
+            self.bytes[start as usize..].make_ascii_lowercase();
+            self.bytes.extend_from_slice(SEPARATOR);
+        } else {
+            self.bytes.extend_from_slice(id.start().as_bytes());
+        }
+        let name_end = self.mark() - SEPARATOR.len() as u32;
         self.bytes.extend_from_slice(value);
-        let border = start + name.len();
-        self.push_stored(start..border, border..self.bytes.len());
+        self.bytes.extend_from_slice(END);
+        self.push_entry(id, start, name_end);
         Ok(())
     }
 
-    /// A name that is well known is a token in lower case.
-    fn push_known(&mut self, id: FieldId, value: &[u8]) -> Result<(), Invalid> {
-        let name = id.name().ok_or(Invalid::Name)?;
-        let value = octets::trim(value);
-        if !octets::is_value(value) {
-            return Err(Invalid::Value);
-        }
-        self.reserve(name.len() + value.len())?;
+    /// Adds a prepared field behind all others; those of the same name stay.
+    pub fn append_line(&mut self, line: &Line) -> Result<(), Invalid> {
+        let (id, name_len, bytes) = line.parts();
+        self.reserve(bytes.len())?;
         let start = self.mark();
-        self.bytes.extend_from_slice(name.as_bytes());
-        let border = self.mark();
-        self.bytes.extend_from_slice(value);
-        let name = Span { start, end: border };
-        let value = self.since(border);
+        self.bytes.extend_from_slice(bytes);
+        self.push_entry(id, start, start + name_len);
+        Ok(())
+    }
+
+    /// The line that was just written.
+    fn push_entry(&mut self, id: FieldId, start: u32, name_end: u32) {
         self.entries.push(Entry {
+            start,
+            name_end,
+            end: self.mark(),
             id,
-            name,
-            value,
             doomed: false,
         });
-        Ok(())
+        self.present = self.present.with(id);
     }
 
     /// Puts one field in the place of all of that name.
     pub fn set<'k>(&mut self, key: impl Into<Key<'k>>, value: &[u8]) -> Result<(), Invalid> {
         let key = key.into();
-        let before = self.entries.len();
-        self.append(key, value)?;
         // Most that are set are new.
-        if self.entries[..before]
-            .iter()
-            .any(|entry| self.is(entry, key))
-        {
+        let is_new = !self.may_have(key);
+        self.append(key, value)?;
+        if !is_new {
             self.doom(key);
-            self.entries[before].doomed = false;
+            if let Some(last) = self.entries.last_mut() {
+                last.doomed = false;
+            }
             self.sweep();
         }
         Ok(())
@@ -200,8 +253,37 @@ impl Fields {
 
     /// Removes every field of that name; true if there was one.
     pub fn remove<'k>(&mut self, key: impl Into<Key<'k>>) -> bool {
-        self.doom(key.into());
-        self.sweep()
+        match key.into() {
+            Key::Id(id) => self.remove_all(FieldIds::of(&[id])),
+            Key::Name(_) if !self.present.contains(FieldId::Other) => false,
+            key @ Key::Name(_) => {
+                self.doom(key);
+                self.sweep()
+            }
+        }
+    }
+
+    /// Removes every field whose id is in the set; true if there was one.
+    pub fn remove_all(&mut self, ids: FieldIds) -> bool {
+        if !self.present.intersects(ids) {
+            return false;
+        }
+        let before = self.entries.len();
+        self.entries.retain(|entry| !ids.contains(entry.id));
+        self.present = self.present.minus(ids);
+        self.entries.len() != before
+    }
+
+    /// Removes every field whose name is not well known and begins with `prefix`, which is in lower case.
+    pub fn remove_prefixed(&mut self, prefix: &[u8]) {
+        if !self.present.contains(FieldId::Other) {
+            return;
+        }
+        let Self { bytes, entries, .. } = self;
+        entries.retain(|entry| {
+            let name = &bytes[entry.start as usize..entry.name_end as usize];
+            entry.id != FieldId::Other || !name.starts_with(prefix)
+        });
     }
 
     // === for the other files of this crate ===
@@ -210,16 +292,17 @@ impl Fields {
     pub(crate) fn clear(&mut self) {
         self.bytes.clear();
         self.entries.clear();
+        self.present = FieldIds::default();
+    }
+
+    /// The ids of all fields.
+    pub(crate) fn present(&self) -> FieldIds {
+        self.present
     }
 
     /// The bytes of a range that this head gave out.
     pub(crate) fn slice(&self, span: Span) -> &[u8] {
         &self.bytes[span.start as usize..span.end as usize]
-    }
-
-    /// The text of a range that holds ASCII alone: method, path, query, host, authority.
-    pub(crate) fn text(&self, span: Span) -> &str {
-        std::str::from_utf8(self.slice(span)).expect("checked to be ASCII when it was stored")
     }
 
     /// Stores bytes that the caller has checked.
@@ -230,24 +313,13 @@ impl Fields {
         Ok(self.since(start))
     }
 
-    /// Stores a lower-case copy of a part of a range.
-    pub(crate) fn store_lower(&mut self, of: Span, part: Range<usize>) -> Result<Span, Invalid> {
-        self.reserve(part.len())?;
-        let start = self.mark();
-        let offset = of.start as usize;
-        self.bytes
-            .extend_from_within(offset + part.start..offset + part.end);
-        self.bytes[start as usize..].make_ascii_lowercase();
-        Ok(self.since(start))
-    }
-
     /// The range of the first value of a field, and whether there are more.
     pub(crate) fn span(&self, id: FieldId) -> (Option<Span>, bool) {
         let mut spans = self
             .entries
             .iter()
             .filter(|entry| entry.id == id)
-            .map(|entry| entry.value);
+            .map(Entry::value);
         (spans.next(), spans.next().is_some())
     }
 
@@ -278,48 +350,27 @@ impl Fields {
         &mut self.bytes
     }
 
-    /// Makes a field of two ranges of the buffer whose bytes the caller has checked; the name gets its lower case in place.
-    pub(crate) fn push_stored(&mut self, name: Range<usize>, value: Range<usize>) {
-        let lower = &mut self.bytes[name.clone()];
-        lower.make_ascii_lowercase();
-        let id = FieldId::of_lower(lower);
-        let span = |range: Range<usize>| Span {
-            start: range.start as u32,
-            end: range.end as u32,
-        };
-        self.entries.push(Entry {
-            id,
-            name: span(name),
-            value: span(value),
-            doomed: false,
-        });
-    }
-
-    /// The ids of all fields in order.
-    pub(super) fn ids(&self) -> impl Iterator<Item = FieldId> {
-        self.entries.iter().map(|entry| entry.id)
-    }
-
-    /// Marks the fields whose id `is_doomed` names; [`Fields::sweep`] removes them.
-    pub(super) fn doom_ids(&mut self, is_doomed: impl Fn(FieldId) -> bool) {
-        for entry in &mut self.entries {
-            entry.doomed |= is_doomed(entry.id);
-        }
-    }
-
     /// The value of the field at `index` together with the id there.
     pub(super) fn at(&self, index: usize) -> (FieldId, Span) {
-        (self.entries[index].id, self.entries[index].value)
+        (self.entries[index].id, self.entries[index].value())
     }
 
-    /// Marks every field that one list value of this head (`names`) names and `may_go` lets go.
+    /// Marks every field that one list value of this head (`names`) names and `may_go` lets go; [`Fields::sweep`] removes them.
     pub(super) fn doom_named(&mut self, names: Span, may_go: impl Fn(FieldId, &[u8]) -> bool) {
-        let Fields { bytes, entries } = self;
+        let Fields {
+            bytes,
+            entries,
+            present,
+        } = self;
         let slice = |span: Span| &bytes[span.start as usize..span.end as usize];
         for named in octets::list(slice(names)) {
-            for entry in entries.iter_mut() {
-                let name = slice(entry.name);
-                entry.doomed |= name.eq_ignore_ascii_case(named) && may_go(entry.id, name);
+            let id = FieldId::of_bytes(named);
+            if !present.contains(id) {
+                continue;
+            }
+            for entry in entries.iter_mut().filter(|entry| entry.id == id) {
+                let name = slice(entry.name());
+                entry.doomed |= name.eq_ignore_ascii_case(named) && may_go(id, name);
             }
         }
     }
@@ -327,7 +378,14 @@ impl Fields {
     /// Removes the marked fields; true if there was one.
     pub(super) fn sweep(&mut self) -> bool {
         let before = self.entries.len();
-        self.entries.retain(|entry| !entry.doomed);
+        let mut present = FieldIds::default();
+        self.entries.retain(|entry| {
+            if !entry.doomed {
+                present = present.with(entry.id);
+            }
+            !entry.doomed
+        });
+        self.present = present;
         self.entries.len() != before
     }
 
@@ -338,12 +396,20 @@ impl Fields {
         }
     }
 
+    /// False if there is no such field; true does not mean that there is one, unless the name is well known.
+    fn may_have(&self, key: Key<'_>) -> bool {
+        self.present.contains(match key {
+            Key::Id(id) => id,
+            Key::Name(_) => FieldId::Other,
+        })
+    }
+
     fn is(&self, entry: &Entry, key: Key<'_>) -> bool {
         match key {
             Key::Id(id) => entry.id == id,
             Key::Name(name) => {
-                entry.id == FieldId::Other
-                    && self.slice(entry.name).eq_ignore_ascii_case(name.as_bytes())
+                let named = || self.slice(entry.name());
+                entry.id == FieldId::Other && named().eq_ignore_ascii_case(name.as_bytes())
             }
         }
     }

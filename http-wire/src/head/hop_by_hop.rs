@@ -2,8 +2,37 @@
 //! Works on the fields of a request or a response alike; what this hop says in their place is written by `h1`.
 
 use super::field_id::FieldId;
+use super::field_ids::FieldIds;
 use super::fields::Fields;
 use crate::octets;
+
+const HOP_BY_HOP: FieldIds = FieldIds::of(&[
+    FieldId::Connection,
+    FieldId::KeepAlive,
+    FieldId::ProxyConnection,
+    FieldId::ProxyAuthenticate,
+    FieldId::ProxyAuthorization,
+    FieldId::Te,
+    FieldId::Trailer,
+    FieldId::TransferEncoding,
+    FieldId::Upgrade,
+    FieldId::Http2Settings,
+]);
+
+/// Fields that `Connection` cannot take away.
+const PROTECTED: FieldIds = FieldIds::of(&[
+    FieldId::Host,
+    FieldId::ContentLength,
+    FieldId::TransferEncoding,
+    FieldId::Authorization,
+    FieldId::Cookie,
+    FieldId::Forwarded,
+    FieldId::Via,
+    FieldId::XRealIp,
+    FieldId::XRequestId,
+    // It is decided by its own value: a client that sends it has to name it.
+    FieldId::Te,
+]);
 
 impl Fields {
     /// Removes what belongs to the connection that the message came on: `Connection` and what it names, the fields
@@ -13,18 +42,20 @@ impl Fields {
     /// What `Connection` names is removed only if dropping it cannot change who is asked, how long the message is, or
     /// who it says the client is: such a name is an attack, not an option.
     pub fn remove_hop_by_hop(&mut self) {
-        if !self.ids().any(is_hop_by_hop) {
+        if !self.present().intersects(HOP_BY_HOP) {
             return;
         }
-        for index in 0..self.len() {
-            let (id, value) = self.at(index);
-            if id == FieldId::Connection {
-                self.doom_named(value, may_be_named);
+        if self.present().contains(FieldId::Connection) {
+            for index in 0..self.len() {
+                let (id, value) = self.at(index);
+                if id == FieldId::Connection {
+                    self.doom_named(value, may_be_named);
+                }
             }
+            self.sweep();
         }
         let keep_trailers = self.get_all(FieldId::Te).any(names_trailers);
-        self.doom_ids(is_hop_by_hop);
-        self.sweep();
+        self.remove_all(HOP_BY_HOP);
         if keep_trailers {
             // Cannot fail: the bytes are legal and a head that held a TE field has room for a shorter one.
             let _ = self.append(FieldId::Te, b"trailers");
@@ -32,37 +63,8 @@ impl Fields {
     }
 }
 
-fn is_hop_by_hop(id: FieldId) -> bool {
-    matches!(
-        id,
-        FieldId::Connection
-            | FieldId::KeepAlive
-            | FieldId::ProxyConnection
-            | FieldId::ProxyAuthenticate
-            | FieldId::ProxyAuthorization
-            | FieldId::Te
-            | FieldId::Trailer
-            | FieldId::TransferEncoding
-            | FieldId::Upgrade
-            | FieldId::Http2Settings
-    )
-}
-
 fn may_be_named(id: FieldId, name: &[u8]) -> bool {
-    let is_protected = matches!(
-        id,
-        FieldId::Host
-            | FieldId::ContentLength
-            | FieldId::TransferEncoding
-            | FieldId::Authorization
-            | FieldId::Cookie
-            | FieldId::Forwarded
-            | FieldId::Via
-            | FieldId::XRealIp
-            | FieldId::XRequestId
-    );
-    // `TE` is decided by its own value: a client that sends it has to name it.
-    !is_protected && id != FieldId::Te && !name.starts_with(b"x-forwarded-")
+    !PROTECTED.contains(id) && !name.starts_with(b"x-forwarded-")
 }
 
 fn names_trailers(value: &[u8]) -> bool {

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 
 use super::field_id::FieldId;
 use super::fields::{Fields, Invalid, Span};
+use super::text::{Text, TextSpan};
 use crate::octets;
 
 /// The version a message came with.
@@ -20,6 +21,19 @@ pub enum Version {
     Http2,
 }
 
+/// A method; most are one of a few.
+#[derive(Clone, Copy, Debug)]
+enum Method {
+    Known(&'static str),
+    Other(TextSpan),
+}
+
+impl Default for Method {
+    fn default() -> Self {
+        Method::Known("")
+    }
+}
+
 /// The head of one request.
 ///
 /// `Host` is not among the fields once the target has been read: [`RequestHead::authority`] is what goes upstream in its place
@@ -27,11 +41,12 @@ pub enum Version {
 #[derive(Clone, Debug, Default)]
 pub struct RequestHead {
     fields: Fields,
+    text: Text,
     version: Version,
-    method: Span,
-    path: Span,
-    query: Option<Span>,
-    host: Span,
+    method: Method,
+    path: TextSpan,
+    query: Option<TextSpan>,
+    host: TextSpan,
     authority: Span,
     upgrade: Option<Span>,
 }
@@ -45,10 +60,11 @@ impl RequestHead {
     /// Forgets everything, keeps the capacity.
     pub fn clear(&mut self) {
         self.fields.clear();
-        let empty = Span::default();
-        (self.method, self.path, self.host, self.authority) = (empty, empty, empty, empty);
-        (self.query, self.upgrade) = (None, None);
-        self.version = Version::default();
+        self.text.clear();
+        let empty = TextSpan::default();
+        (self.method, self.version) = (Method::default(), Version::default());
+        (self.path, self.query, self.host) = (empty, None, empty);
+        (self.authority, self.upgrade) = (Span::default(), None);
     }
 
     /// Clears the head and starts a new one. The method is a token; methods have a case (RFC 9110 section 9.1).
@@ -57,14 +73,15 @@ impl RequestHead {
         if !octets::is_token(method.as_bytes()) {
             return Err(Invalid::Name);
         }
-        self.method = self.fields.store(method.as_bytes())?;
-        self.version = version;
-        Ok(())
+        self.set_line(method.as_bytes(), version)
     }
 
     /// The method, as sent.
     pub fn method(&self) -> &str {
-        self.fields.text(self.method)
+        match self.method {
+            Method::Known(method) => method,
+            Method::Other(span) => self.text.get(span),
+        }
     }
 
     /// True for methods that may be sent twice with the effect of once (RFC 9110 section 9.2.2).
@@ -82,23 +99,24 @@ impl RequestHead {
 
     /// The canonical path: starts with `/`, or is `*`. Empty until the target has been read.
     pub fn path(&self) -> &str {
-        self.fields.text(self.path)
+        self.text.get(self.path)
     }
 
     /// What stood behind the `?`, byte for byte; `None` without `?`.
     pub fn query(&self) -> Option<&str> {
-        self.query.map(|query| self.fields.text(query))
+        self.query.map(|query| self.text.get(query))
     }
 
     /// The host that routes: lower case, without port and trailing dot; an IPv6 address in brackets.
     /// Empty only for HTTP/1.0 without a host.
     pub fn host(&self) -> &str {
-        self.fields.text(self.host)
+        self.text.get(self.host)
     }
 
     /// What goes upstream as `Host`: the authority as the client wrote it, with its port, unless it was replaced.
     pub fn authority(&self) -> &str {
-        self.fields.text(self.authority)
+        std::str::from_utf8(self.fields.slice(self.authority))
+            .expect("checked to be ASCII when it was stored")
     }
 
     /// The fields.
@@ -139,7 +157,7 @@ impl RequestHead {
         if !path.starts_with('/') || !path.as_bytes().iter().all(is_legal) {
             return Err(Invalid::Target);
         }
-        self.path = self.fields.store(path.as_bytes())?;
+        self.path = self.text.store(path.as_bytes())?;
         Ok(())
     }
 
@@ -147,7 +165,7 @@ impl RequestHead {
     pub fn set_query(&mut self, query: Option<&str>) -> Result<(), Invalid> {
         self.query = match query {
             Some(query) if query.as_bytes().iter().all(|&byte| octets::is_target(byte)) => {
-                Some(self.fields.store(query.as_bytes())?)
+                Some(self.text.store(query.as_bytes())?)
             }
             Some(_) => return Err(Invalid::Target),
             None => None,
@@ -194,14 +212,24 @@ impl RequestHead {
         Ok(())
     }
 
-    /// Method, path, query and authority as bytes, for writing them out.
-    pub(crate) fn line(&self) -> Line<'_> {
-        Line {
-            method: self.fields.slice(self.method),
-            path: self.fields.slice(self.path),
-            query: self.query.map(|query| self.fields.slice(query)),
-            authority: self.fields.slice(self.authority),
-        }
+    /// What goes upstream as `Host`, as bytes.
+    pub(crate) fn authority_bytes(&self) -> &[u8] {
+        self.fields.slice(self.authority)
+    }
+
+    /// What the request line says, the target apart. The caller has checked that `method` is a token.
+    pub(crate) fn set_line(&mut self, method: &[u8], version: Version) -> Result<(), Invalid> {
+        self.method = match known_method(method) {
+            Some(known) => Method::Known(known),
+            None => Method::Other(self.text.store(method)?),
+        };
+        self.version = version;
+        Ok(())
+    }
+
+    /// Where the fields and the text of the head are written.
+    pub(crate) fn parts_mut(&mut self) -> (&mut Fields, &mut Text) {
+        (&mut self.fields, &mut self.text)
     }
 
     /// Takes the reading of `canonical`, which has checked every byte of it.
@@ -213,21 +241,28 @@ impl RequestHead {
     }
 }
 
-/// What a request line and the `Host` field say.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Line<'a> {
-    pub(crate) method: &'a [u8],
-    pub(crate) path: &'a [u8],
-    pub(crate) query: Option<&'a [u8]>,
-    pub(crate) authority: &'a [u8],
+/// The methods of RFC 9110 section 9.3 and RFC 5789.
+fn known_method(method: &[u8]) -> Option<&'static str> {
+    Some(match method {
+        b"GET" => "GET",
+        b"HEAD" => "HEAD",
+        b"POST" => "POST",
+        b"PUT" => "PUT",
+        b"DELETE" => "DELETE",
+        b"CONNECT" => "CONNECT",
+        b"OPTIONS" => "OPTIONS",
+        b"TRACE" => "TRACE",
+        b"PATCH" => "PATCH",
+        _ => return None,
+    })
 }
 
-/// The ranges that `canonical` wrote into the head's buffer.
+/// The ranges that `canonical` wrote into the head.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CanonicalTarget {
-    pub(crate) path: Span,
-    pub(crate) query: Option<Span>,
-    pub(crate) host: Span,
+    pub(crate) path: TextSpan,
+    pub(crate) query: Option<TextSpan>,
+    pub(crate) host: TextSpan,
     pub(crate) authority: Span,
 }
 

@@ -3,19 +3,27 @@
 //! The rules are those of Envoy's `use_remote_address` and `xff_num_trusted_hops` (documentation "HTTP header
 //! manipulation", `ConnectionManagerUtility::mutateRequestHeaders`).
 
-use http_wire::head::{FieldId, Fields, Invalid, RequestHead};
+use std::sync::LazyLock;
+
+use http_wire::head::{FieldId, FieldIds, Fields, Invalid, Line, RequestHead};
 use smallvec::SmallVec;
 use xds::resource::http_connection_manager::HttpConnectionManager;
 
 use crate::worker::Downstream;
 
 /// What only a proxy in front of us may say; from anybody else it is a claim.
-const CLAIMS: [FieldId; 4] = [
+const CLAIMS: FieldIds = FieldIds::of(&[
     FieldId::Forwarded,
     FieldId::XRealIp,
     FieldId::XForwardedHost,
     FieldId::XForwardedPort,
-];
+    FieldId::XForwardedProto,
+]);
+/// `x-envoy-*` tells an Envoy behind us how to treat the request: no business of clients.
+const CONTROL_PREFIX: &[u8] = b"x-envoy-";
+/// How clients come here.
+static SCHEME: LazyLock<Line> =
+    LazyLock::new(|| Line::new(FieldId::XForwardedProto, b"http").expect("a legal value"));
 
 /// Removes and replaces what the request says of its way here.
 pub(super) fn sanitise(
@@ -27,23 +35,21 @@ pub(super) fn sanitise(
     fields.remove_hop_by_hop();
     // Answered by us when the body is first read.
     fields.remove(FieldId::Expect);
-    apply(fields, downstream.peer_text(), http)
+    apply(fields, downstream.forwarded_for(), http)
 }
 
-fn apply(fields: &mut Fields, peer: &str, http: &HttpConnectionManager) -> Result<(), Invalid> {
+fn apply(fields: &mut Fields, peer: &Line, http: &HttpConnectionManager) -> Result<(), Invalid> {
     let edge = http.use_remote_address;
     if edge {
-        append_list(fields, FieldId::XForwardedFor, peer.as_bytes())?;
-        remove_control_fields(fields);
+        append_to_list(fields, FieldId::XForwardedFor, peer)?;
+        fields.remove_prefixed(CONTROL_PREFIX);
     }
     let trusted = !edge || http.xff_num_trusted_hops > 0;
     if !trusted {
-        for claim in CLAIMS {
-            fields.remove(claim);
-        }
+        fields.remove_all(CLAIMS);
     }
-    if !trusted || !fields.contains(FieldId::XForwardedProto) {
-        fields.set(FieldId::XForwardedProto, b"http")?;
+    if !fields.contains(FieldId::XForwardedProto) {
+        fields.append_line(&SCHEME)?;
     }
     if edge || !fields.contains(FieldId::XRequestId) {
         fields.set(FieldId::XRequestId, &request_id())?;
@@ -61,53 +67,47 @@ pub(super) fn scheme(fields: &Fields) -> &'static str {
     }
 }
 
-/// Puts `value` behind the list that a field holds, all values in one field.
-fn append_list(fields: &mut Fields, id: FieldId, value: &[u8]) -> Result<(), Invalid> {
+/// Puts the value of `line` behind the list that its field (`id`) holds, all values in one field.
+fn append_to_list(fields: &mut Fields, id: FieldId, line: &Line) -> Result<(), Invalid> {
+    if !fields.contains(id) {
+        return fields.append_line(line);
+    }
     let mut list: SmallVec<[u8; 256]> = SmallVec::new();
     for known in fields.get_all(id) {
         list.extend_from_slice(known);
         list.push(b',');
     }
-    list.extend_from_slice(value);
+    list.extend_from_slice(line.value());
     fields.set(id, &list)
-}
-
-/// `x-envoy-*` tells an Envoy behind us how to treat the request: no business of clients.
-fn remove_control_fields(fields: &mut Fields) {
-    const PREFIX: &[u8] = b"x-envoy-";
-    let control = |fields: &Fields| {
-        let mut names = fields.iter().map(|field| field.name);
-        let name = names.find(|name| name.starts_with(PREFIX))?;
-        String::from_utf8(name.to_vec()).ok()
-    };
-    while let Some(name) = control(fields) {
-        fields.remove(name.as_str());
-    }
 }
 
 /// A UUID of version 4, in its text form.
 fn request_id() -> [u8; 36] {
-    /// Where each byte's two digits stand (RFC 9562 section 4).
-    const PLACES: [usize; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
-    let random = uuid_v4(fastrand::u128(..)).to_be_bytes();
+    let random = uuid_v4(fastrand::u128(..));
+    let [a, b, c, d] = [96, 64, 32, 0].map(|shift| hex((random >> shift) as u32));
     let mut text = [b'-'; 36];
-    for (place, byte) in PLACES.into_iter().zip(random) {
-        text[place..place + 2].copy_from_slice(&HEX[usize::from(byte)]);
-    }
+    text[..8].copy_from_slice(&a);
+    text[9..13].copy_from_slice(&b[..4]);
+    text[14..18].copy_from_slice(&b[4..]);
+    text[19..23].copy_from_slice(&c[..4]);
+    text[24..28].copy_from_slice(&c[4..]);
+    text[28..].copy_from_slice(&d);
     text
 }
 
-/// The two digits of every byte.
-const HEX: [[u8; 2]; 256] = {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut pairs = [[0; 2]; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        pairs[byte] = [DIGITS[byte >> 4], DIGITS[byte & 15]];
-        byte += 1;
-    }
-    pairs
-};
+/// The eight hexadecimal digits of a number, all at once.
+const fn hex(number: u32) -> [u8; 8] {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    // Each digit gets a byte of its own.
+    let mut digits = number as u64;
+    digits = (digits | digits << 16) & 0x0000_ffff_0000_ffff;
+    digits = (digits | digits << 8) & 0x00ff_00ff_00ff_00ff;
+    digits = (digits | digits << 4) & 0x0f0f_0f0f_0f0f_0f0f;
+    // 1 for each that is written as a letter.
+    let letters = ((digits + ONES * 6) >> 4) & ONES;
+    let from_nine_to_a = (b'a' - b'9' - 1) as u64;
+    (digits + ONES * b'0' as u64 + letters * from_nine_to_a).to_be_bytes()
+}
 
 /// Sets version and variant (RFC 9562 section 5.4).
 const fn uuid_v4(random: u128) -> u128 {
@@ -140,7 +140,8 @@ mod tests {
         for (name, value) in list {
             fields.push(name.as_bytes(), value.as_bytes()).unwrap();
         }
-        apply(&mut fields, "192.0.2.1", http).unwrap();
+        let peer = Line::new(FieldId::XForwardedFor, b"192.0.2.1").unwrap();
+        apply(&mut fields, &peer, http).unwrap();
         fields
     }
 
@@ -210,6 +211,14 @@ mod tests {
         assert_eq!(text(&fields, "x-forwarded-for").as_deref(), Some("1.1.1.1"));
         assert_eq!(text(&fields, "x-request-id").as_deref(), Some("kept"));
         assert_eq!(text(&fields, "x-forwarded-proto").as_deref(), Some("http"));
+    }
+
+    #[test]
+    fn digits_are_those_of_the_number() {
+        for number in [0, 0x0123_4567, 0x89ab_cdef, u32::MAX, 0x9a90_a9f0] {
+            let expected = format!("{number:08x}");
+            assert_eq!(std::str::from_utf8(&hex(number)), Ok(&*expected));
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
+use http_wire::head::{FieldId, Line};
 use xds::resource::http_connection_manager::HttpConnectionManager;
 
 use crate::metrics::{ListenerSlot, PerWorker};
@@ -47,8 +48,8 @@ pub(crate) struct Downstream {
     /// Where it came in; a tunnel has let go of it.
     place: RefCell<Option<Rc<Place>>>,
     peer: SocketAddr,
-    /// The IP address of `peer`, written once for all requests.
-    peer_text: Box<str>,
+    /// The IP address of `peer`, as all requests tell it.
+    forwarded_for: Line,
     /// Counts it; `None` if its listener is gone already.
     metrics: Option<Arc<PerWorker<ListenerSlot>>>,
     phase: Cell<Phase>,
@@ -103,7 +104,7 @@ impl Downstream {
             id,
             place: RefCell::new(Some(place)),
             peer,
-            peer_text: peer.ip().to_canonical().to_string().into(),
+            forwarded_for: forwarded_for(peer),
             metrics,
             phase: Cell::new(Phase::Idle),
             blocked: Cell::new(false),
@@ -140,9 +141,9 @@ impl Downstream {
         self.peer
     }
 
-    /// The client's IP address as text.
-    pub(crate) fn peer_text(&self) -> &str {
-        &self.peer_text
+    /// What a request says of the client's IP address, where it says nothing yet.
+    pub(crate) fn forwarded_for(&self) -> &Line {
+        &self.forwarded_for
     }
 
     /// What it is busy with.
@@ -323,6 +324,12 @@ impl Downstream {
             self.arm(deadline);
         }
     }
+}
+
+fn forwarded_for(peer: SocketAddr) -> Line {
+    let address = peer.ip().to_canonical().to_string();
+    Line::new(FieldId::XForwardedFor, address.as_bytes())
+        .expect("the text of an address is a legal value")
 }
 
 impl Drop for Downstream {

@@ -1,6 +1,7 @@
 //! A table of response heads, good and malformed, and what each gives.
 
 use super::*;
+use crate::h1::MAX_FIELDS;
 use proptest::prelude::*;
 
 fn parse_as(input: &[u8], to_head: bool) -> Result<Option<(u16, BodyLength, bool)>, Malformed> {
