@@ -2,7 +2,7 @@
 //! values, time included; who reads, writes and serves is elsewhere.
 //!
 //! ```text
-//!   [awaiting-approval(w)] → advancing(w) → settling(w) → baking(w) → … w+1 … → completed
+//!   [awaiting-approval(w)] → advancing(w) → [staging(w)] → settling(w) → baking(w) → … w+1 … → completed
 //!     any → paused → resume        any → rolling-back → rolled-back        before anybody has moved → canceled
 //! ```
 //!
@@ -75,7 +75,11 @@ pub struct Rollout {
     pub wave: u32,
     /// Which nodes get the new revision.
     pub selection: Selection,
-    /// When the last node of the current wave was chosen; what is compared is counted from here on.
+    /// Which of them have been told to serve it; `None`: all of them, as rows of versions say that knew no stages.
+    pub activated: Option<Selection>,
+    /// Which of those serve it for good, lease or not; `None`: all of them, as rows of versions say that knew no leases.
+    pub confirmed: Option<Selection>,
+    /// When the last node of the current wave was chosen or activated; what is compared is counted from here on.
     pub wave_at: Option<Timestamp>,
     /// When the state's time is over, by the database's clock: settling fails, a bake ends, going back is told to be late.
     pub deadline: Option<Timestamp>,
@@ -109,6 +113,8 @@ pub enum State {
     AwaitingApproval,
     /// Nodes of the wave are about to be chosen.
     Advancing,
+    /// The nodes that were chosen last get ready for the new revision, and go on with the old one.
+    Staging,
     /// The nodes that were chosen last take the new revision.
     Settling,
     /// The nodes of the wave serve the new revision, and are watched.
@@ -222,6 +228,7 @@ impl State {
         match self {
             Self::AwaitingApproval => "awaiting-approval",
             Self::Advancing => "advancing",
+            Self::Staging => "staging",
             Self::Settling => "settling",
             Self::Baking => "baking",
             Self::Paused => "paused",
@@ -238,6 +245,7 @@ impl State {
         let all = [
             Self::AwaitingApproval,
             Self::Advancing,
+            Self::Staging,
             Self::Settling,
             Self::Baking,
             Self::Paused,

@@ -2,7 +2,8 @@
 //! they have it, and what they say of it. In: the snapshots that `ads` serves as well. Out: targets, and to `nodes` what
 //! is live where.
 //!
-//! Every node is told to activate the revision that is picked for it as soon as it has it.
+//! Every node is told how far to go with the revision that is picked for it: to get ready, or to serve it as soon as it has it,
+//! for good or for a time.
 
 mod targets;
 
@@ -25,6 +26,7 @@ use crate::reconciler::Reconciler;
 use crate::refusals::Refusals;
 use crate::rollout::observed::Refused;
 use crate::rollout::selection::Member;
+use crate::rollout::want;
 use crate::snapshots::{Picked, Serving, Snapshots};
 use crate::store::node_status::Refusal;
 use crate::traffic::Traffic;
@@ -209,14 +211,17 @@ fn next_target(
         }
         serving.pick(node)
     };
-    let revision = picked.served.revision();
     targets
-        .tell(picked.assignment, revision)
+        .tell(picked.assignment, picked.want)
         .then(|| target(&picked))
 }
 
 fn target(picked: &Picked) -> Target {
-    let Picked { served, assignment } = picked;
+    let Picked {
+        served,
+        assignment,
+        want,
+    } = picked;
     let sums = served.snapshot().revision_sums();
     let sums = sums.iter().map(|(ty, sum)| TypeSum {
         type_url: ty.type_url().to_owned(),
@@ -226,9 +231,17 @@ fn target(picked: &Picked) -> Target {
     Target {
         assignment: *assignment,
         revision: served.revision(),
-        phase: Phase::Activate.into(),
+        phase: phase(want.phase).into(),
         sums: sums.collect(),
+        lease_ms: want.lease.map_or(0, |lease| lease.as_millis()),
         ..Target::default()
+    }
+}
+
+const fn phase(phase: want::Phase) -> Phase {
+    match phase {
+        want::Phase::Stage => Phase::Stage,
+        want::Phase::Activate => Phase::Activate,
     }
 }
 

@@ -97,6 +97,7 @@ impl Snapshots {
                 brake: brake.clone(),
             });
             let serving = Serving {
+                class,
                 assignment,
                 stable,
                 moving,

@@ -111,7 +111,10 @@ async fn overdue(store: &dyn Store) {
         by,
     };
     store.start_rollout(new).await.unwrap();
-    first_step(store, "default").await;
+    let begun = store.active_rollouts().await.unwrap().remove(0);
+    let now = store.clock().await.unwrap();
+    let change = step::step(&begun, &Observed::default(), now).unwrap();
+    take(store, &change).await.unwrap().unwrap();
     store.heartbeat("r").await.unwrap();
     let stale = status("envoy", 1, 0, None);
     store.write_nodes("r", &[stale]).await.unwrap();

@@ -203,6 +203,8 @@ mod tests {
             labels: BTreeMap::new(),
             connected: true,
             has: Some(1),
+            stages: false,
+            staged: None,
             doubtful: false,
         }
     }

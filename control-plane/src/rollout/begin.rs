@@ -31,7 +31,7 @@ pub struct Begin<'a> {
 
 /// The first row of a rollout.
 ///
-/// One that takes another's place has its salt, so that the same nodes go first, and the nodes that it has chosen: they are to
+/// One that takes another's place has its salt, so that the same nodes go first, and the nodes that it has activated: they are to
 /// have the new revision at once, for what they have now is what somebody is in a hurry to replace. Unless they are on their way
 /// back: what they go back to is known to be good.
 pub fn begin(begin: Begin<'_>, now: Timestamp) -> (Rollout, Vec<Event>) {
@@ -47,6 +47,8 @@ pub fn begin(begin: Begin<'_>, now: Timestamp) -> (Rollout, Vec<Event>) {
         paused: None,
         wave: 0,
         selection: begin.instead_of.map(taken_over).unwrap_or_default(),
+        activated: None,
+        confirmed: Some(Selection::default()),
         wave_at: None,
         deadline: None,
         promoted: false,
@@ -112,7 +114,7 @@ fn taken_over(other: &Rollout) -> Selection {
     }
     Selection {
         partial: false,
-        ..other.selection.clone()
+        ..other.activated().clone()
     }
 }
 

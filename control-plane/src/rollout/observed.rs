@@ -32,6 +32,10 @@ pub struct Node {
     pub connected: bool,
     /// The revision that it has: acknowledged whole, and live if it is one that says so.
     pub has: Option<u64>,
+    /// Whether it takes a revision in two steps, as our own proxies do.
+    pub stages: bool,
+    /// The revision that it could switch to at once.
+    pub staged: Option<u64>,
     /// Something makes what is known of it doubtful, such as two live streams with its id.
     pub doubtful: bool,
 }
@@ -72,6 +76,33 @@ impl Node {
             id: &self.id,
             zone: &self.zone,
             labels: &self.labels,
+        }
+    }
+}
+
+#[cfg(test)]
+impl Node {
+    /// The class of its client.
+    pub(super) fn class(&self) -> xds::node::ClientClass {
+        if self.stages {
+            xds::node::ClientClass::Signalbox
+        } else {
+            xds::node::ClientClass::Envoy
+        }
+    }
+
+    /// It does what it is told.
+    pub(super) fn follow(&mut self, want: super::want::Want) {
+        match want.phase {
+            super::want::Phase::Stage => {
+                // It has acknowledged what it does not serve.
+                self.has = None;
+                self.staged = Some(want.revision);
+            }
+            super::want::Phase::Activate => {
+                self.has = Some(want.revision);
+                self.staged = None;
+            }
         }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use utoipa::ToSchema;
+use xds::node::ClientClass;
 
 use crate::api::ApiState;
 use crate::api::problem::Result;
@@ -12,6 +13,7 @@ use crate::model::timestamp::Timestamp;
 use crate::rollout::selection::{Member, Selection};
 use crate::rollout::strategy::{Strategy, Wave};
 use crate::rollout::verdict::Verdict;
+use crate::rollout::want::{Phase, want};
 use crate::rollout::{self, EventKind, State};
 use crate::store::node_status::NodeStatus;
 use crate::store::rollout::StoredEvent;
@@ -249,12 +251,17 @@ impl Rollout {
 impl NodeInRollout {
     fn new(rollout: &rollout::Rollout, wave: Option<u32>, status: &NodeStatus) -> Self {
         let refused = status.refused.as_ref();
-        let chosen = rollout.chooses(member(status));
+        let class = ClientClass::ALL
+            .into_iter()
+            .find(|class| class.as_str() == status.class);
+        let class = class.unwrap_or(ClientClass::Envoy);
+        let want = want(rollout.from, Some(rollout), member(status), class);
+        let serves = want.phase == Phase::Activate;
         Self {
             id: status.id.clone(),
             zone: status.zone.clone(),
             wave,
-            wanted: if chosen { rollout.to } else { rollout.from },
+            wanted: if serves { want.revision } else { rollout.from },
             has: driver::has(status),
             connected: status.connected,
             refused: refused

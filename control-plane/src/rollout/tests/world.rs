@@ -185,6 +185,8 @@ impl World {
             labels: labels(label),
             connected: true,
             has: Some(self.stable),
+            stages: self.joined % 3 > 0,
+            staged: None,
             doubtful: false,
         });
         self.joined += 1;
@@ -210,8 +212,13 @@ impl World {
             row.from
         };
         let node = &mut self.nodes[n];
-        if node.connected {
-            node.has = Some(want(stable, active, node.member()));
+        let want = want(stable, active, node.member(), node.class());
+        let refuses = node.stages
+            && row.id == self.row.id
+            && want.revision == row.to
+            && self.refusals.iter().any(|it| it.node == node.id);
+        if node.connected && !refuses {
+            node.follow(want);
         }
     }
 
@@ -229,7 +236,9 @@ impl World {
         }
         let node = &self.nodes[n as usize % count];
         let known = self.refusals.iter().any(|refused| refused.node == node.id);
-        if known || !node.connected || !self.row.chooses(node.member()) {
+        let want = want(self.stable, Some(&self.row), node.member(), node.class());
+        let ready = node.stages && [node.has, node.staged].contains(&Some(self.row.to));
+        if known || ready || !node.connected || want.revision != self.row.to {
             return;
         }
         self.refusals.push(Refused {
@@ -248,7 +257,8 @@ impl World {
         });
         let has = |revision| {
             let mut nodes = self.nodes.iter();
-            nodes.any(|node| node.connected && node.has == Some(revision))
+            let serves = |node: &Node| node.has.unwrap_or(self.row.from) == revision;
+            nodes.any(|node| node.connected && serves(node))
         };
         let traffic = |revision, is_bad| Traffic {
             requests: if has(revision) { requests } else { 0 },
@@ -299,7 +309,7 @@ impl World {
             return Ok(());
         }
         prop_assert_eq!(&rollout, &self.row);
-        if change.next.selection != rollout.selection {
+        if change.next.activated() != rollout.activated() {
             prop_assert_eq!(change.next.refusals_judged as usize, self.refusals.len());
         }
         self.law.driven(&rollout, &change, now)?;
@@ -356,7 +366,7 @@ impl World {
         let end = superseded(&old, &next, now);
         prop_assert_eq!(end.next.state, State::Superseded);
         if old.state != State::RollingBack {
-            law::nests(&old, &next, &self.nodes)?;
+            law::goes_forward(&old, &next, &self.nodes)?;
         }
         self.seen.insert(State::Superseded.as_str());
         self.refusals.clear();
@@ -375,6 +385,7 @@ impl World {
     fn accept(&mut self, next: Rollout, events: Vec<Event>) -> Result<(), TestCaseError> {
         law::two_revisions(self.stable, &next, &self.nodes)?;
         law::survives_storage(&next, &self.nodes)?;
+        law::each_contains_the_next(&next, &self.nodes)?;
         self.row = Rollout {
             row_version: next.row_version + 1,
             ..next
@@ -498,14 +509,16 @@ fn limits() -> impl Strategy<Value = Wave> {
         0..3_u32,
         prop_oneof![3 => Just(0_u64), 1 => Just(50)],
         prop_oneof![4 => Just(None), 1 => any::<bool>().prop_map(Some)],
+        prop::option::of(prop_oneof![Just(0_u64), Just(20)]),
     )
         .prop_map(
-            |(bake, settle, share, min_nodes, min_requests, by_another)| Wave {
+            |(bake, settle, share, min_nodes, min_requests, by_another, lease)| Wave {
                 bake: Duration::from_millis(bake * 1_000),
                 settle: Duration::from_millis(settle * 1_000),
                 share,
                 min_nodes,
                 min_requests,
+                lease: lease.map(|lease| Duration::from_millis(lease * 1_000)),
                 approval: by_another.map(|by_another| Approval { by_another }),
                 ..Wave::default()
             },

@@ -101,6 +101,8 @@ pub(super) const TABLES: [Table; 10] = [
             ("ended_at", Number),
             ("outcome", Text),
             ("row_version", Number),
+            ("activated", Bytes),
+            ("confirmed", Bytes),
         ],
     },
     Table {

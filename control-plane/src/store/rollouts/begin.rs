@@ -58,7 +58,7 @@ impl SqlStore {
         // Whoever sends a fleet elsewhere than to its newest revision does not want the next commit to bring that back.
         let elsewhere = new.to < fleet.head && is_automatic(&fleet);
         fleet.held = elsewhere.then(|| rollout.id.clone());
-        if active.as_ref().and_then(end::chosen).is_some() || end::chosen(&rollout).is_some() {
+        if active.as_ref().is_some_and(Rollout::gives_any) || rollout.gives_any() {
             fleet.assignment += 1;
         }
         end::write_fleet(&mut tx, &fleet).await?;

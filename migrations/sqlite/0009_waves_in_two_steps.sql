@@ -1,0 +1,3 @@
+-- What the columns are for is said beside their PostgreSQL twins.
+ALTER TABLE rollout ADD COLUMN activated BLOB;
+ALTER TABLE rollout ADD COLUMN confirmed BLOB;
