@@ -184,7 +184,7 @@ pub enum EventKind {
     Advanced,
     /// A gate stands otherwise than before.
     Judged,
-    /// A node refused the new revision.
+    /// A node refused the new revision, or left it by itself.
     Refused,
     /// An operator said something.
     Ordered,

@@ -2,3 +2,5 @@
 -- and not under a lease: documents like `selection`. NULL: all of them, as in rows of versions that knew neither.
 ALTER TABLE rollout ADD COLUMN activated BYTEA;
 ALTER TABLE rollout ADD COLUMN confirmed BYTEA;
+-- 1: the node served the revision, and went back by itself when its lease had run out.
+ALTER TABLE rollout_refusal ADD COLUMN reverted BIGINT NOT NULL DEFAULT 0;

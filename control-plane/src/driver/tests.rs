@@ -38,6 +38,7 @@ fn refused(mut status: NodeStatus, revision: u64) -> NodeStatus {
         type_url: String::new(),
         resources: Vec::new(),
         message: String::new(),
+        reverted: false,
         at: Timestamp::from_micros(0),
     });
     status

@@ -133,11 +133,8 @@ fn refusals(rollout: &Rollout, observed: &Observed) -> Verdict {
     let most = rollout.strategy.gates.max_refusals;
     let detail = match (nodes.len(), observed.refusals.first()) {
         (0, _) | (_, None) => "no node has refused it".to_owned(),
-        (1, Some(first)) => format!("{} refused it: {}", first.node, first.message),
-        (n, Some(first)) => format!(
-            "{n} nodes refused it, {} first: {}",
-            first.node, first.message
-        ),
+        (1, Some(first)) => first.sentence(),
+        (n, Some(first)) => format!("{n} nodes did not keep it; {}", first.sentence()),
     };
     verdict(
         Gate::Refusals,

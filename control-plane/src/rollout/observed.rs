@@ -40,7 +40,7 @@ pub struct Node {
     pub doubtful: bool,
 }
 
-/// A refusal of a revision by a node.
+/// A refusal of a revision by a node: it did not take it, or left it by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
     /// The node.
@@ -51,6 +51,8 @@ pub struct Refused {
     pub resources: Vec<String>,
     /// What the node said.
     pub message: String,
+    /// It served the revision, and went back by itself when its lease had run out.
+    pub reverted: bool,
     /// When, by the database's clock.
     pub at: Timestamp,
 }
@@ -67,6 +69,18 @@ pub struct Traffic {
     /// The 99th percentile of the time they took, in milliseconds; `None` if it is not known of any of them, as of those that
     /// clients with load reports have served.
     pub p99_ms: Option<f64>,
+}
+
+impl Refused {
+    /// What became of the revision at the node, as a sentence for people.
+    pub fn sentence(&self) -> String {
+        let Self { node, message, .. } = self;
+        if self.reverted {
+            format!("{node} went back by itself: {message}")
+        } else {
+            format!("{node} refused it: {message}")
+        }
+    }
 }
 
 impl Node {

@@ -327,6 +327,7 @@ impl Course<'_> {
                 type_url,
                 resources,
                 message,
+                reverted,
                 at,
             } = refused;
             let data = json!({
@@ -334,16 +335,13 @@ impl Course<'_> {
                 "type_url": type_url,
                 "resources": resources,
                 "message": message,
+                "reverted": reverted,
                 "at": at,
             });
-            self.tell(
-                EventKind::Refused,
-                format!("{node} refused it: {message}"),
-                Some(data),
-            );
+            self.tell(EventKind::Refused, refused.sentence(), Some(data));
         }
         if refusals.len() > TOLD_MAX {
-            let detail = format!("{} more nodes refused it", refusals.len() - TOLD_MAX);
+            let detail = format!("{} more nodes did not keep it", refusals.len() - TOLD_MAX);
             self.tell(EventKind::Refused, detail, None);
         }
     }

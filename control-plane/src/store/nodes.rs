@@ -25,6 +25,8 @@ struct StoredRefusal {
     #[serde(default)]
     resources: Vec<String>,
     message: String,
+    #[serde(default)]
+    reverted: bool,
     at: i64,
 }
 
@@ -288,6 +290,7 @@ fn stored(refusal: &Refusal) -> Vec<u8> {
         type_url: refusal.type_url.clone(),
         resources: refusal.resources.clone(),
         message: refusal.message.clone(),
+        reverted: refusal.reverted,
         at: refusal.at.as_micros(),
     })
 }
@@ -298,6 +301,7 @@ fn refusal(bytes: &[u8]) -> Result<Refusal, serde_json::Error> {
         type_url,
         resources,
         message,
+        reverted,
         at,
     } = serde_json::from_slice(bytes)?;
     Ok(Refusal {
@@ -305,6 +309,7 @@ fn refusal(bytes: &[u8]) -> Result<Refusal, serde_json::Error> {
         type_url,
         resources,
         message,
+        reverted,
         at: Timestamp::from_micros(at),
     })
 }

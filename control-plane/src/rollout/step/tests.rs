@@ -104,6 +104,7 @@ impl Play {
             type_url: String::new(),
             resources: Vec::new(),
             message: "no".to_owned(),
+            reverted: false,
             at: Timestamp::default(),
         };
         self.observed.refusals = (0..nodes).map(refused).collect();

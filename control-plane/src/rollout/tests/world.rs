@@ -246,6 +246,7 @@ impl World {
             type_url: "t".to_owned(),
             resources: Vec::new(),
             message: "no".to_owned(),
+            reverted: false,
             at: Timestamp::from_micros(self.now),
         });
         self.row.row_version += 1;

@@ -131,6 +131,7 @@ pub(super) const TABLES: [Table; 10] = [
             ("type_url", Text),
             ("resources", Bytes),
             ("message", Text),
+            ("reverted", Number),
         ],
     },
     Table {
