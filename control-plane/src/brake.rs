@@ -143,6 +143,7 @@ pub(crate) mod tests {
             strategy: &strategy,
             reason: "",
             by: "",
+            validators: false,
             instead_of: None,
         };
         Rollout {

@@ -2,7 +2,7 @@
 //! values, time included; who reads, writes and serves is elsewhere.
 //!
 //! ```text
-//!   [awaiting-approval(w)] → advancing(w) → [staging(w)] → settling(w) → baking(w) → … w+1 … → completed
+//!   [validating] → [awaiting-approval(w)] → advancing(w) → [staging(w)] → settling(w) → baking(w) → … w+1 … → completed
 //!     any → paused → resume        any → rolling-back → rolled-back        before anybody has moved → canceled
 //! ```
 //!
@@ -109,6 +109,8 @@ pub struct Rollout {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
+    /// The validators of the fleet try the new revision; nobody else has it.
+    Validating,
     /// The next wave asks for an operator's word.
     AwaitingApproval,
     /// Nodes of the wave are about to be chosen.
@@ -209,6 +211,16 @@ impl Rollout {
         self.strategy.waves.get(self.wave as usize)
     }
 
+    /// The state in which the current wave begins.
+    fn entry(&self) -> State {
+        let asks = self.current().is_some_and(|wave| wave.approval.is_some());
+        if asks {
+            State::AwaitingApproval
+        } else {
+            State::Advancing
+        }
+    }
+
     /// A wave for people: `wave 1 of 4 (canary)`.
     fn title(&self) -> String {
         let number = self.wave + 1;
@@ -226,6 +238,7 @@ impl State {
     /// The name as it stands in the API and the database.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Validating => "validating",
             Self::AwaitingApproval => "awaiting-approval",
             Self::Advancing => "advancing",
             Self::Staging => "staging",
@@ -243,6 +256,7 @@ impl State {
     /// The state of that name.
     pub fn of_str(name: &str) -> Option<Self> {
         let all = [
+            Self::Validating,
             Self::AwaitingApproval,
             Self::Advancing,
             Self::Staging,

@@ -141,7 +141,9 @@ impl SessionService {
                     }
                     news = false;
                     let may_renew = self.snapshots.may_renew();
-                    if let Some(target) = next_target(&mut watched, &mut targets, &mut renewal, may_renew, node) {
+                    let target =
+                        next_target(&mut watched, &mut targets, &mut renewal, may_renew, node);
+                    if let Some(target) = target {
                         permit.send(Ok(target));
                     }
                 }

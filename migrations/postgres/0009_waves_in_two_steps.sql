@@ -4,3 +4,6 @@ ALTER TABLE rollout ADD COLUMN activated BYTEA;
 ALTER TABLE rollout ADD COLUMN confirmed BYTEA;
 -- 1: the node served the revision, and went back by itself when its lease had run out.
 ALTER TABLE rollout_refusal ADD COLUMN reverted BIGINT NOT NULL DEFAULT 0;
+-- 1: the node's labels say that it is there to try revisions. Each rollout asks for these nodes when it begins.
+ALTER TABLE node ADD COLUMN validator BIGINT NOT NULL DEFAULT 0;
+CREATE INDEX node_validator ON node (fleet) WHERE validator = 1;

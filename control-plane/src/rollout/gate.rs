@@ -25,6 +25,7 @@ pub(super) fn judge(rollout: &Rollout, observed: &Observed, now: Timestamp) -> V
     }
     let over = rollout.deadline.is_some_and(|deadline| now >= deadline);
     match (rollout.state, rollout.current()) {
+        (State::Validating, _) => verdicts.push(validators(rollout, observed, over)),
         (State::Advancing, _) => {
             if let Some(before) = rollout.wave.checked_sub(1)
                 && let Some(before) = rollout.strategy.waves.get(before as usize)
@@ -83,7 +84,8 @@ pub(super) struct Count {
 impl Count {
     pub(super) fn of(rollout: &Rollout, observed: &Observed) -> Self {
         let mut count = Self::default();
-        for node in &observed.nodes {
+        let in_waves = |node: &&Node| !node.member().is_validator();
+        for node in observed.nodes.iter().filter(in_waves) {
             let chosen = rollout.activated().contains(&rollout.salt, node.member());
             count.connected += u64::from(node.connected);
             count.members += u64::from(node.connected && chosen);
@@ -111,7 +113,8 @@ impl Staging {
         let mut count = Self::default();
         let is_in =
             |selection: &Selection, node: &Node| selection.contains(&rollout.salt, node.member());
-        for node in observed.nodes.iter().filter(|node| node.stages) {
+        let stages = |node: &&Node| node.stages && !node.member().is_validator();
+        for node in observed.nodes.iter().filter(stages) {
             if is_in(&rollout.selection, node) && !is_in(rollout.activated(), node) {
                 let ready = [node.staged, node.has].contains(&Some(rollout.to));
                 count.members += u64::from(node.connected);
@@ -121,6 +124,36 @@ impl Staging {
         }
         count
     }
+}
+
+/// Whether all validators have the new revision. One that refuses it ends that, however many refusals are let pass elsewhere; and
+/// if they have all gone, they may have gone because of it.
+fn validators(rollout: &Rollout, observed: &Observed, over: bool) -> Verdict {
+    let all = observed.nodes.iter();
+    let all = all.filter(|node| node.member().is_validator());
+    let connected: Vec<&Node> = all.clone().filter(|node| node.connected).collect();
+    let have = connected.iter().filter(|node| node.has == Some(rollout.to));
+    let have = have.count();
+    let refused = observed.refusals.iter();
+    let refused = refused.filter(|refused| all.clone().any(|node| node.id == refused.node));
+    let numbers = [
+        ("have", json!(have)),
+        ("validators", json!(connected.len())),
+    ];
+    let (outcome, detail) = match refused.clone().next() {
+        Some(refused) => (Outcome::Fail, refused.sentence()),
+        None => {
+            let detail = format!("{have} of {} validators have it", connected.len());
+            let done = have > 0 && have == connected.len();
+            let outcome = match (done, over) {
+                (true, _) => Outcome::Pass,
+                (false, false) => Outcome::Hold,
+                (false, true) => Outcome::Fail,
+            };
+            (outcome, detail)
+        }
+    };
+    verdict(Gate::Validators, outcome, detail, numbers)
 }
 
 /// Refusals of the new revision; each node's first one counts.

@@ -70,11 +70,33 @@ impl Course<'_> {
             return self.fail(&failed, verdicts);
         }
         match self.change.next.state {
+            State::Validating => self.validate(verdicts),
             State::Advancing => self.advance(verdicts),
             State::Staging => self.stage(verdicts),
             State::Settling => self.settle(verdicts),
             State::Baking => self.bake(verdicts),
             _ => self.note(verdicts),
+        }
+    }
+
+    /// The validators have it: the first wave may begin.
+    fn validate(&mut self, verdicts: Vec<Verdict>) {
+        if self.holds(&verdicts, &[Gate::Validators]) {
+            return self.note(verdicts);
+        }
+        let next = &mut self.change.next;
+        next.deadline = None;
+        next.state = next.entry();
+        next.verdicts.clone_from(&verdicts);
+        let asks = next.state == State::AwaitingApproval;
+        let detail = if asks {
+            format!("every validator has it; {} asks for approval", next.title())
+        } else {
+            "every validator has it".to_owned()
+        };
+        self.tell(EventKind::Moved, detail, Some(based_on(&verdicts)));
+        if !asks {
+            self.choose(verdicts, false);
         }
     }
 
@@ -170,12 +192,8 @@ impl Course<'_> {
         next.confirmed = Some(next.selection.clone());
         next.wave += 1;
         next.approved_by = None;
-        let asks = next.current().is_some_and(|wave| wave.approval.is_some());
-        next.state = if asks {
-            State::AwaitingApproval
-        } else {
-            State::Advancing
-        };
+        next.state = next.entry();
+        let asks = next.state == State::AwaitingApproval;
         let detail = if asks {
             format!("{passed} has passed; {} asks for approval", next.title())
         } else {
@@ -237,7 +255,9 @@ impl Course<'_> {
 
     fn fail(&mut self, failed: &Verdict, verdicts: Vec<Verdict>) {
         let next = &self.change.next;
-        let pauses = next.strategy.on_failure == OnFailure::Pause;
+        // What validators refuse nobody with traffic has seen: there is nothing to look at, and nothing to go on with.
+        let pauses =
+            next.strategy.on_failure == OnFailure::Pause && next.state != State::Validating;
         let why = failed.detail.clone();
         if pauses && next.state == State::Paused {
             self.note(verdicts);
@@ -287,7 +307,10 @@ impl Course<'_> {
             .observed
             .nodes
             .iter()
-            .filter(|node| node.connected && next.selection.contains(&next.salt, node.member()))
+            .filter(|node| {
+                let moved = next.selection.contains(&next.salt, node.member());
+                node.connected && (moved || node.member().is_validator())
+            })
             .filter(|node| node.has != Some(next.from) && next.from != 0)
             .map(|node| node.id.as_str())
             .collect();

@@ -104,6 +104,9 @@ impl Rollout {
         if !self.takes() || !self.leaves(node) {
             return None;
         }
+        if node.is_validator() {
+            return Some(Want::for_good(self.to));
+        }
         let is_in = |selection: &Selection| selection.contains(&self.salt, node);
         if is_in(self.activated()) {
             let lease = self.lease().filter(|_| !is_in(self.confirmed()));
@@ -133,14 +136,16 @@ impl Rollout {
 
     /// Whether anybody can be given the new revision.
     pub fn gives_any(&self) -> bool {
-        self.takes() && !self.state.is_terminal() && !self.selection.is_empty()
+        let nobody = self.selection.is_empty() && self.state != State::Validating;
+        self.takes() && !self.state.is_terminal() && !nobody
     }
 
     /// Whether nodes that are chosen are given the new revision.
     fn takes(&self) -> bool {
         match self.state {
             State::RollingBack | State::RolledBack | State::Canceled | State::Superseded => false,
-            State::AwaitingApproval
+            State::Validating
+            | State::AwaitingApproval
             | State::Advancing
             | State::Staging
             | State::Settling
@@ -203,6 +208,7 @@ mod tests {
             strategy: &built_in("canary-then-all").unwrap(),
             reason: "",
             by: "",
+            validators: false,
             instead_of: None,
         };
         Rollout {
@@ -237,6 +243,29 @@ mod tests {
         assert_eq!(wants(&row, "b", PROXY), (2, Activate, true));
         row.state = State::RollingBack;
         assert_eq!(wants(&row, "b", PROXY), (1, Activate, false));
+    }
+
+    #[test]
+    fn a_validator_has_it_before_and_after_everybody_else_and_for_good() {
+        let mut row = rollout(&[], &[]);
+        let labels = BTreeMap::from([("role".to_owned(), "validator".to_owned())]);
+        let node = Member {
+            id: "a",
+            zone: "",
+            labels: &labels,
+        };
+        for (state, revision) in [
+            (State::Validating, 2),
+            (State::AwaitingApproval, 2),
+            (State::Staging, 2),
+            (State::RollingBack, 1),
+        ] {
+            row.state = state;
+            for class in ClientClass::ALL {
+                let wants = want(1, Some(&row), node, class);
+                assert_eq!(wants, Want::for_good(revision), "{state}");
+            }
+        }
     }
 
     #[test]

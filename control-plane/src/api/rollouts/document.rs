@@ -138,7 +138,7 @@ struct NodeInRollout {
     /// Its zone.
     #[serde(skip_serializing_if = "String::is_empty")]
     zone: String,
-    /// The wave that took it; absent if none has.
+    /// The wave that took it; absent if none has, as of validators.
     #[serde(skip_serializing_if = "Option::is_none")]
     wave: Option<u32>,
     /// The revision that it is to serve.
@@ -348,6 +348,9 @@ fn wave_of(
     selections: &BTreeMap<u32, Selection>,
     status: &NodeStatus,
 ) -> Option<u32> {
+    if member(status).is_validator() {
+        return None;
+    }
     let mut selections = selections.iter();
     let first = selections.find(|(_, selection)| selection.contains(&rollout.salt, member(status)));
     first.map(|(wave, _)| *wave)

@@ -25,6 +25,7 @@ impl Play {
             strategy,
             reason: "",
             by: "ann",
+            validators: false,
             instead_of: None,
         };
         let node = |n: usize| Node {
@@ -402,4 +403,61 @@ fn a_wave_is_leased_until_it_has_passed() {
         play.observed.new = Traffic::default();
     }
     assert_eq!(leased, [1, 3, 16, 0]);
+}
+
+/// The nodes are all proxies, and the last so many are validators that are being asked.
+fn validating(strategy: &Strategy, nodes: usize, validators: usize) -> Play {
+    let mut play = Play::new(strategy, nodes).with_proxies(nodes + 1);
+    for node in &mut play.observed.nodes[nodes - validators..] {
+        node.labels = BTreeMap::from([("role".to_owned(), "validator".to_owned())]);
+    }
+    let what = Begin {
+        id: "r",
+        fleet: "f",
+        from: 1,
+        to: 2,
+        strategy,
+        reason: "",
+        by: "ann",
+        validators: true,
+        instead_of: None,
+    };
+    play.rollout = begin(what, Timestamp::default()).0;
+    play
+}
+
+#[test]
+fn validators_have_it_before_anybody_is_chosen_and_are_in_no_wave() {
+    let mut play = validating(&built_in("canary-then-all").unwrap(), 6, 2);
+    let judged = Some((vec![EventKind::Judged], State::Validating));
+    assert_eq!(play.step(0), judged);
+    assert_eq!(play.step(59), None);
+    assert_eq!(play.moved(), 2);
+    play.take();
+    let (kinds, state) = play.step(0).unwrap();
+    assert_eq!(kinds, [EventKind::Moved, EventKind::Advanced]);
+    assert_eq!(
+        (state, play.rollout.selection.nodes.len()),
+        (State::Settling, 1)
+    );
+    let chosen = play.rollout.selection.nodes.first().unwrap();
+    assert!(!["n4", "n5"].contains(&chosen.as_str()));
+}
+
+#[test]
+fn what_a_validator_refuses_or_does_not_take_in_time_ends_there() {
+    let mut strategy = together();
+    strategy.on_failure = OnFailure::Pause;
+    strategy.gates.max_refusals = 9;
+    let mut late = validating(&strategy, 6, 6);
+    late.step(0);
+    assert_eq!(late.step(59), None);
+    assert_eq!(late.step(1).unwrap().1, State::RollingBack);
+    let mut refused = validating(&strategy, 6, 6);
+    refused.refuse(1);
+    assert_eq!(refused.step(1).unwrap().1, State::RollingBack);
+    refused.observed.nodes[1].has = Some(2);
+    assert_eq!(refused.step(1), None);
+    refused.take();
+    assert_eq!(refused.step(1).unwrap().1, State::RolledBack);
 }

@@ -83,19 +83,28 @@ pub(super) fn what_fails_stops(
         .iter()
         .map(|it| it.node.as_str())
         .collect();
-    let (have, members) = if before.state == State::Staging {
-        ready(before, observed)
-    } else {
-        have(before, observed)
+    let (have, members) = match before.state {
+        State::Staging => ready(before, observed),
+        State::Validating => validated(before, observed),
+        _ => have(before, observed),
     };
     let share = before.strategy.waves[before.wave as usize].share;
-    let late = matches!(before.state, State::Staging | State::Settling)
-        && before.deadline.is_some_and(|deadline| now >= deadline)
-        && (have as f64) < share * members as f64;
+    let missing = if before.state == State::Validating {
+        have < members || members == 0
+    } else {
+        (have as f64) < share * members as f64
+    };
+    let waits = matches!(
+        before.state,
+        State::Validating | State::Staging | State::Settling
+    );
+    let late = waits && before.deadline.is_some_and(|deadline| now >= deadline) && missing;
     let fails = late
+        || (before.state == State::Validating && a_validator_refused(observed))
         || refused.len() > before.strategy.gates.max_refusals as usize
         || (!before.activated().is_empty() && healthy(before, observed) == Some(false));
     let stopped = match before.strategy.on_failure {
+        _ if before.state == State::Validating => next.state == State::RollingBack,
         OnFailure::RollBack => matches!(next.state, State::RollingBack | State::RolledBack),
         OnFailure::Pause => matches!(
             next.state,
@@ -141,10 +150,14 @@ fn is_told(before: &Rollout, change: &Change) -> Verdict {
 fn is_a_transition(before: &Rollout, next: &Rollout) -> Verdict {
     use State::{
         Advancing, AwaitingApproval, Baking, Completed, Paused, RolledBack, RollingBack, Settling,
-        Staging,
+        Staging, Validating,
     };
     let legal = before.state == next.state
         || match before.state {
+            Validating => matches!(
+                next.state,
+                AwaitingApproval | Advancing | Staging | Settling | RollingBack
+            ),
             AwaitingApproval => matches!(next.state, RollingBack | Paused),
             Advancing => matches!(next.state, Staging | Settling | RollingBack | Paused),
             Staging => matches!(next.state, Settling | RollingBack | Paused),
@@ -234,11 +247,16 @@ pub(super) fn each_contains_the_next(rollout: &Rollout, nodes: &[Node]) -> Verdi
         let confirmed = is_in(rollout.confirmed());
         prop_assert!((chosen || !activated) && (activated || !confirmed));
         let want = want(rollout.from, Some(rollout), node.member(), node.class());
-        let leased = leases && serves(rollout, node) && !confirmed;
+        let validates = node.member().is_validator();
+        let leased = leases && serves(rollout, node) && !confirmed && !validates;
         let ended = rollout.state.is_terminal();
         prop_assert_eq!(want.lease.is_some(), leased && !ended, "{}", node.id);
         let new = want.revision == rollout.to;
-        prop_assert!(!new || chosen || ended, "{} is not chosen", node.id);
+        prop_assert!(
+            !new || chosen || validates || ended,
+            "{} is not chosen",
+            node.id
+        );
     }
     Ok(())
 }
@@ -296,7 +314,7 @@ fn nests_as_it_stands(before: &Rollout, next: &Rollout, nodes: &[Node]) -> Verdi
 fn grows_as_far_as_it_may(before: &Rollout, next: &Rollout, observed: &Observed) -> Verdict {
     let chosen =
         |rollout: &Rollout, node: &Node| rollout.selection.contains(&rollout.salt, node.member());
-    let connected = || observed.nodes.iter().filter(|node| node.connected);
+    let connected = || in_waves(observed).filter(|node| node.connected);
     let moved = connected().filter(|node| !chosen(before, node) && chosen(next, node));
     let moved: Vec<&Node> = moved.collect();
     if let Some(most) = next.strategy.max_step {
@@ -377,6 +395,11 @@ fn gates_hold(before: &Rollout, next: &Rollout, observed: &Observed, now: Timest
                 prop_assert!(!(doubtful && asks(wave)), "a node is doubtful");
             }
         }
+        State::Validating => {
+            let (have, all) = validated(before, observed);
+            prop_assert!(have == all && all > 0, "a validator does not have it");
+            prop_assert!(!a_validator_refused(observed), "a validator refused it");
+        }
         State::Staging => {
             let over = before.deadline.is_some_and(|deadline| now >= deadline);
             let (ready, all) = ready(before, observed);
@@ -407,11 +430,33 @@ fn gates_hold(before: &Rollout, next: &Rollout, observed: &Observed, now: Timest
     Ok(())
 }
 
+/// The nodes that are in waves.
+fn in_waves(observed: &Observed) -> impl Iterator<Item = &Node> + Clone {
+    let nodes = observed.nodes.iter();
+    nodes.filter(|node| !node.member().is_validator())
+}
+
+/// How many validators have the new revision, of how many that are connected.
+fn validated(rollout: &Rollout, observed: &Observed) -> (usize, usize) {
+    let all = observed.nodes.iter();
+    let all = all.filter(|node| node.connected && node.member().is_validator());
+    let have = all.clone().filter(|node| node.has == Some(rollout.to));
+    (have.count(), all.count())
+}
+
+fn a_validator_refused(observed: &Observed) -> bool {
+    let mut validators = observed.nodes.iter();
+    validators.any(|node| {
+        let refused = observed.refusals.iter().any(|it| it.node == node.id);
+        node.member().is_validator() && refused
+    })
+}
+
 /// How many proxies are ready for the new revision, of how many that are to get ready.
 fn ready(rollout: &Rollout, observed: &Observed) -> (usize, usize) {
     let is_in =
         |selection: &Selection, node: &Node| selection.contains(&rollout.salt, node.member());
-    let members = observed.nodes.iter().filter(|node| {
+    let members = in_waves(observed).filter(|node| {
         let waits = is_in(&rollout.selection, node) && !is_in(rollout.activated(), node);
         node.connected && node.stages && waits
     });
@@ -421,7 +466,7 @@ fn ready(rollout: &Rollout, observed: &Observed) -> (usize, usize) {
 
 /// How many nodes have the new revision, of how many that are to serve it.
 fn have(rollout: &Rollout, observed: &Observed) -> (usize, usize) {
-    let members = observed.nodes.iter().filter(|node| node.connected);
+    let members = in_waves(observed).filter(|node| node.connected);
     let members = members.filter(|node| rollout.activated().contains(&rollout.salt, node.member()));
     let members: Vec<&Node> = members.collect();
     let have = members.iter().filter(|node| node.has == Some(rollout.to));
@@ -437,9 +482,7 @@ fn healthy(rollout: &Rollout, observed: &Observed) -> Option<bool> {
     }
     let errors = |errors: u64, requests: u64| errors as f64 / requests as f64;
     let ratio = errors(new.errors, new.requests);
-    let others = observed
-        .nodes
-        .iter()
+    let others = in_waves(observed)
         .any(|node| node.connected && !rollout.activated().contains(&rollout.salt, node.member()));
     match &gate.compare {
         None => Some(ratio <= gate.max_error_ratio.unwrap_or(1.0)),
@@ -462,7 +505,8 @@ fn goes_back_for_a_reason(
     let fails = matches!(next.state, State::RollingBack | State::Paused);
     if next.state == State::RolledBack {
         for node in observed.nodes.iter().filter(|node| node.connected) {
-            let chosen = before.selection.contains(&before.salt, node.member());
+            let chosen = before.selection.contains(&before.salt, node.member())
+                || node.member().is_validator();
             prop_assert!(
                 !chosen || node.has == Some(before.from),
                 "{} is not back",
@@ -479,10 +523,14 @@ fn goes_back_for_a_reason(
         .iter()
         .map(|it| it.node.as_str())
         .collect();
-    let refused = refused.len() > before.strategy.gates.max_refusals as usize;
-    let unsettled = matches!(before.state, State::Staging | State::Settling)
-        && before.deadline.is_some_and(|deadline| now >= deadline)
-        && observed.nodes.iter().any(|node| node.connected);
+    let validates = before.state == State::Validating;
+    let refused = refused.len() > before.strategy.gates.max_refusals as usize
+        || (validates && a_validator_refused(observed));
+    let unsettled = matches!(
+        before.state,
+        State::Validating | State::Staging | State::Settling
+    ) && before.deadline.is_some_and(|deadline| now >= deadline)
+        && (validates || observed.nodes.iter().any(|node| node.connected));
     let somebody = !before.activated().is_empty();
     let ill = somebody && healthy(before, observed) == Some(false);
     prop_assert!(refused || unsettled || ill, "it fails without a reason");

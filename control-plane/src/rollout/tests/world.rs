@@ -20,6 +20,9 @@ use crate::rollout::{Event, Rollout, State};
 pub(super) const ZONES: [&str; 4] = ["", "a", "b", "c"];
 const ACTORS: [&str; 2] = ["author", "other"];
 const SECOND: i64 = 1_000_000;
+/// One node of so many is a validator, from this one on.
+const ONE_VALIDATOR_OF: u32 = 11;
+const FIRST_VALIDATOR: u32 = 5;
 
 /// Something that happens.
 #[derive(Clone, Debug)]
@@ -86,6 +89,7 @@ impl World {
             strategy,
             reason: "",
             by: ACTORS[0],
+            validators: nodes.len() > FIRST_VALIDATOR as usize,
             instead_of: None,
         };
         let (row, log) = begin(what, Timestamp::from_micros(0));
@@ -120,7 +124,9 @@ impl World {
                 node.zone = ZONES[zone as usize % ZONES.len()].to_owned();
             }),
             Action::Relabel(n) => self.node(n, |node| {
-                node.labels = labels(node.labels.is_empty());
+                if node.labels.remove("c").is_none() {
+                    node.labels.extend(labels(true));
+                }
             }),
             Action::Doubt(n) => self.node(n, |node| node.doubtful = !node.doubtful),
             Action::Take(n) => self.take(n as usize),
@@ -179,10 +185,14 @@ impl World {
         if self.nodes.len() >= 24 {
             return;
         }
+        let mut labels = labels(label);
+        if self.joined % ONE_VALIDATOR_OF == FIRST_VALIDATOR {
+            labels.insert("role".to_owned(), "validator".to_owned());
+        }
         self.nodes.push(Node {
             id: format!("n{}", self.joined),
             zone: ZONES[zone as usize % ZONES.len()].to_owned(),
-            labels: labels(label),
+            labels,
             connected: true,
             has: Some(self.stable),
             stages: self.joined % 3 > 0,
@@ -359,6 +369,10 @@ impl World {
             strategy: &self.row.strategy.clone(),
             reason: "urgent",
             by: ACTORS[0],
+            validators: self
+                .nodes
+                .iter()
+                .any(|node| node.connected && node.member().is_validator()),
             instead_of: Some(&self.row.clone()),
         };
         let now = Timestamp::from_micros(self.now);
