@@ -23,6 +23,7 @@ use tonic::{Request, Response, Streaming};
 use xds::node::ClientClass;
 
 use crate::join::Joined;
+use crate::model;
 use crate::model::timestamp::Timestamp;
 use crate::nodes::{Nodes, Report, SessionHandle};
 use crate::reconciler::Reconciler;
@@ -262,7 +263,7 @@ fn target(picked: &Picked) -> Target {
         revision: served.revision(),
         phase: phase(want.phase).into(),
         sums: sums.collect(),
-        lease_ms: want.lease.map_or(0, |lease| lease.as_millis()),
+        lease_ms: want.lease.map_or(0, model::duration::Duration::as_millis),
         ..Target::default()
     }
 }

@@ -47,6 +47,7 @@ impl Want {
     }
 
     /// The same, no further than this.
+    #[must_use]
     pub fn at_most(self, phase: Phase) -> Self {
         let phase = self.phase.min(phase);
         Self {

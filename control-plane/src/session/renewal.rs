@@ -40,7 +40,7 @@ mod tests {
         let (mut renewal, now) = (Renewal::default(), Instant::now());
         let after = |seconds| now + Duration::from_secs(seconds);
         assert!(!renewal.is_due(after(900)));
-        renewal.told(Some(Duration::from_secs(300)), now);
+        renewal.told(Some(Duration::from_mins(5)), now);
         assert!(!renewal.is_due(after(99)) && renewal.is_due(after(100)));
         renewal.told(None, after(100));
         assert!(!renewal.is_due(after(900)));

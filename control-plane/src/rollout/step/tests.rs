@@ -72,7 +72,7 @@ impl Play {
     /// The same with our own proxies in the place of other clients, but for the first of every so many nodes.
     fn with_proxies(mut self, one_other_of: usize) -> Self {
         for (n, node) in self.observed.nodes.iter_mut().enumerate() {
-            node.stages = n % one_other_of > 0;
+            node.stages = !n.is_multiple_of(one_other_of);
         }
         self
     }

@@ -195,7 +195,7 @@ impl World {
             labels,
             connected: true,
             has: Some(self.stable),
-            stages: self.joined % 3 > 0,
+            stages: !self.joined.is_multiple_of(3),
             staged: None,
             doubtful: false,
         });
