@@ -2,13 +2,15 @@
 //! the rollout's row says that the refusal was judged. In: who is about to be moved, who refuses, and which rows were
 //! read. Out: who may go. Pure but for its lock; the refusal's way into the store is in `refusals`.
 //!
-//! Who was sent the new revision here stays on it, on all its streams and when it comes back. Who comes to a braked replica
+//! Who was sent the new revision here stays on it, on all its streams and when it comes back; who was to get ready for it is not
+//! told to serve it. Who comes to a braked replica
 //! from another one is served the old revision: it is the one that is known to be good, and no more than the row can say.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::rollout::Rollout;
+use crate::rollout::want::Phase;
 
 /// The brake of one rollout. It is shared by all classes of clients, and stays while the rollout does.
 #[derive(Debug)]
@@ -16,8 +18,8 @@ pub struct Brake(Mutex<State>);
 
 #[derive(Debug)]
 struct State {
-    /// Nodes that are sent the new revision.
-    across: HashSet<String>,
+    /// Nodes that are sent the new revision, and how far they are to go with it.
+    across: HashMap<String, Phase>,
     /// Nodes whose refusal was noted: each counts once.
     refused: HashSet<String>,
     /// What is waited for; `None` if the brake is off.
@@ -40,24 +42,25 @@ impl Brake {
     /// The brake of a rollout with this row. It is off.
     pub fn new(row: &Rollout) -> Self {
         Self(Mutex::new(State {
-            across: HashSet::new(),
+            across: HashMap::new(),
             refused: HashSet::new(),
             pulled: None,
             row: (row.row_version, row.refusals_judged),
         }))
     }
 
-    /// Whether a node that the row has chosen may be sent the new revision. Who may is across, and stays so.
-    pub fn lets(&self, node: &str) -> bool {
+    /// How far a node may go with the new revision that is to go so far by the row; `None` if it may not be sent it. Who may is
+    /// across, and stays so.
+    pub fn lets(&self, node: &str, phase: Phase) -> Option<Phase> {
         let mut state = self.state();
-        if state.across.contains(node) {
-            return true;
-        }
+        let known = state.across.get(node).copied();
         if state.pulled.is_some() {
-            return false;
+            return known.map(|known| known.min(phase));
         }
-        state.across.insert(node.to_owned());
-        true
+        if known != Some(phase) {
+            state.across.insert(node.to_owned(), phase);
+        }
+        Some(phase)
     }
 
     /// A node refuses the new revision. `true` if that is news, which the store must hear of.
@@ -122,6 +125,7 @@ pub(crate) mod tests {
     use crate::model::timestamp::Timestamp;
     use crate::rollout::begin::{Begin, begin};
     use crate::rollout::strategy::{Gates, OnFailure, Strategy};
+    use crate::rollout::want::Phase::{Activate, Stage};
 
     /// A rollout from revision 1 to 2 that has chosen nobody.
     pub(crate) fn rollout() -> Rollout {
@@ -139,6 +143,7 @@ pub(crate) mod tests {
             strategy: &strategy,
             reason: "",
             by: "",
+            validators: false,
             instead_of: None,
         };
         Rollout {
@@ -155,22 +160,39 @@ pub(crate) mod tests {
         }
     }
 
+    fn lets(brake: &Brake, node: &str) -> bool {
+        brake.lets(node, Activate).is_some()
+    }
+
+    #[test]
+    fn who_is_to_get_ready_is_not_told_to_serve_it_until_the_refusal_was_judged() {
+        let brake = Brake::new(&row(3, 0));
+        assert_eq!(brake.lets("ready", Stage), Some(Stage));
+        assert_eq!(brake.lets("live", Activate), Some(Activate));
+        brake.pull("refuses");
+        assert_eq!(brake.lets("ready", Activate), Some(Stage));
+        assert_eq!(brake.lets("live", Activate), Some(Activate));
+        brake.written(Some(1));
+        brake.read(&row(4, 1));
+        assert_eq!(brake.lets("ready", Activate), Some(Activate));
+    }
+
     #[test]
     fn who_is_across_stays_and_nobody_follows_until_the_refusal_was_judged() {
         let brake = Brake::new(&row(3, 0));
-        assert!(brake.lets("first"));
+        assert!(lets(&brake, "first"));
         assert!(brake.pull("first"));
-        assert!(brake.lets("first") && !brake.lets("second"));
+        assert!(lets(&brake, "first") && !lets(&brake, "second"));
         // A row from before the refusal was known says nothing of it.
         brake.read(&row(4, 0));
-        assert!(!brake.lets("second"));
+        assert!(!lets(&brake, "second"));
         assert!(!brake.written(Some(1)));
         // It was moved by the refusal, or by another one: nobody has decided anything.
         brake.read(&row(5, 0));
         brake.read(&row(6, 0));
-        assert!(!brake.lets("second"));
+        assert!(!lets(&brake, "second"));
         brake.read(&row(7, 1));
-        assert!(brake.lets("second"));
+        assert!(lets(&brake, "second"));
     }
 
     #[test]
@@ -195,7 +217,7 @@ pub(crate) mod tests {
         assert!(brake.is_pulled(), "one is not judged yet");
         brake.read(&row(6, 2));
         assert!(!brake.is_pulled());
-        assert!(!brake.pull("b") && brake.lets("c"));
+        assert!(!brake.pull("b") && lets(&brake, "c"));
     }
 
     #[test]

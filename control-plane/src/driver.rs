@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use tokio::sync::watch as channel;
 use tokio::time::Instant;
+use xds::node::ClientClass;
 
 use crate::model::timestamp::Timestamp;
 use crate::rollout::observed::{Node, Observed, Traffic};
@@ -299,6 +300,8 @@ fn node(status: NodeStatus) -> Node {
         zone: status.zone,
         labels: status.labels,
         connected: status.connected,
+        stages: status.class == ClientClass::Signalbox.as_str(),
+        staged: status.staged_revision,
         doubtful: !status.problems.is_empty(),
     }
 }

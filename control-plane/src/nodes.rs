@@ -17,8 +17,12 @@ use crate::model::timestamp::Timestamp;
 use crate::store::Store;
 use crate::store::node_status::{NodeStatus, Refusal};
 
-/// How long changes are collected before they are written: a batch is one statement, however many nodes there are.
-const BATCH_PAUSE: Duration = Duration::from_millis(100);
+/// How long changes are collected at most before they are written: a batch is few statements, however many nodes there are.
+const BATCH_PAUSE_MAX: Duration = Duration::from_millis(100);
+/// And at least: what the proxies of a small fleet say of one revision comes together.
+const BATCH_PAUSE_MIN: Duration = Duration::from_millis(2);
+/// In between, writing takes one part of so many of the time: a wave waits for what is written here.
+const BATCH_PARTS: u32 = 10;
 /// How often a replica says that it lives; the store takes it for dead after three times as long.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// How soon it says so again if nobody heard: once the store is back, its nodes count as connected at once.
@@ -68,7 +72,7 @@ pub struct Report {
     pub live_revision: Option<u64>,
     /// What can be switched to at once.
     pub staged_revision: Option<u64>,
-    /// What could not be staged, and why.
+    /// What could not be staged, or was left again, and why.
     pub refused: Option<Refusal>,
 }
 
@@ -180,7 +184,8 @@ impl Nodes {
         let is_known = |refusal: &Refusal| {
             let known = status.refused.as_ref();
             known.is_some_and(|known| {
-                known.revision == refusal.revision && known.message == refusal.message
+                (known.revision, known.reverted) == (refusal.revision, refusal.reverted)
+                    && known.message == refusal.message
             })
         };
         // A status that only brings a report of traffic says the same as the one before.
@@ -241,6 +246,7 @@ impl Nodes {
     /// Writes what changes to the store, and that this replica lives, until it is cancelled.
     pub async fn run(self: Arc<Self>, store: Arc<dyn Store>, shutdown: CancellationToken) {
         let mut heartbeat_due = Instant::now();
+        let mut pause = BATCH_PAUSE_MIN;
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => break,
@@ -255,8 +261,11 @@ impl Nodes {
                     heartbeat_due = Instant::now() + pause;
                 }
                 () = self.changed.notified() => {
-                    tokio::time::sleep(BATCH_PAUSE).await;
+                    tokio::time::sleep(pause).await;
+                    let began = Instant::now();
                     self.flush(&*store).await;
+                    pause = began.elapsed() * BATCH_PARTS;
+                    pause = pause.clamp(BATCH_PAUSE_MIN, BATCH_PAUSE_MAX);
                 }
             }
         }
@@ -405,6 +414,7 @@ impl NodeHandle {
             type_url: refused.ty.type_url().to_owned(),
             resources: names.map(ToString::to_string).collect(),
             message: refused.message,
+            reverted: false,
             at: Timestamp::now(),
         };
         self.update(|status| {
@@ -496,6 +506,7 @@ mod tests {
                 type_url: String::new(),
                 resources: Vec::new(),
                 message: message.to_owned(),
+                reverted: false,
                 at: Timestamp::now(),
             };
             let report = Report {

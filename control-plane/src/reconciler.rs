@@ -78,7 +78,9 @@ impl Reconciler {
     /// Brings what is served up to the store as it is now, or later. Whoever calls while another reading runs shares the
     /// next one, so a storm of callers costs two.
     pub async fn refresh(&self) -> Result<(), StoreError> {
-        self.readings.share(self.reconcile()).await
+        self.readings.share(self.reconcile()).await?;
+        self.snapshots.were_read();
+        Ok(())
     }
 
     async fn reconcile(&self) -> Result<(), StoreError> {

@@ -2,7 +2,7 @@
 //! values, time included; who reads, writes and serves is elsewhere.
 //!
 //! ```text
-//!   [awaiting-approval(w)] → advancing(w) → settling(w) → baking(w) → … w+1 … → completed
+//!   [validating] → [awaiting-approval(w)] → advancing(w) → [staging(w)] → settling(w) → baking(w) → … w+1 … → completed
 //!     any → paused → resume        any → rolling-back → rolled-back        before anybody has moved → canceled
 //! ```
 //!
@@ -75,7 +75,11 @@ pub struct Rollout {
     pub wave: u32,
     /// Which nodes get the new revision.
     pub selection: Selection,
-    /// When the last node of the current wave was chosen; what is compared is counted from here on.
+    /// Which of them have been told to serve it; `None`: all of them, as rows of versions say that knew no stages.
+    pub activated: Option<Selection>,
+    /// Which of those serve it for good, lease or not; `None`: all of them, as rows of versions say that knew no leases.
+    pub confirmed: Option<Selection>,
+    /// When the last node of the current wave was chosen or activated; what is compared is counted from here on.
     pub wave_at: Option<Timestamp>,
     /// When the state's time is over, by the database's clock: settling fails, a bake ends, going back is told to be late.
     pub deadline: Option<Timestamp>,
@@ -105,10 +109,14 @@ pub struct Rollout {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
+    /// The validators of the fleet try the new revision; nobody else has it.
+    Validating,
     /// The next wave asks for an operator's word.
     AwaitingApproval,
     /// Nodes of the wave are about to be chosen.
     Advancing,
+    /// The nodes that were chosen last get ready for the new revision, and go on with the old one.
+    Staging,
     /// The nodes that were chosen last take the new revision.
     Settling,
     /// The nodes of the wave serve the new revision, and are watched.
@@ -178,7 +186,7 @@ pub enum EventKind {
     Advanced,
     /// A gate stands otherwise than before.
     Judged,
-    /// A node refused the new revision.
+    /// A node refused the new revision, or left it by itself.
     Refused,
     /// An operator said something.
     Ordered,
@@ -203,6 +211,16 @@ impl Rollout {
         self.strategy.waves.get(self.wave as usize)
     }
 
+    /// The state in which the current wave begins.
+    fn entry(&self) -> State {
+        let asks = self.current().is_some_and(|wave| wave.approval.is_some());
+        if asks {
+            State::AwaitingApproval
+        } else {
+            State::Advancing
+        }
+    }
+
     /// A wave for people: `wave 1 of 4 (canary)`.
     fn title(&self) -> String {
         let number = self.wave + 1;
@@ -220,8 +238,10 @@ impl State {
     /// The name as it stands in the API and the database.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Validating => "validating",
             Self::AwaitingApproval => "awaiting-approval",
             Self::Advancing => "advancing",
+            Self::Staging => "staging",
             Self::Settling => "settling",
             Self::Baking => "baking",
             Self::Paused => "paused",
@@ -236,8 +256,10 @@ impl State {
     /// The state of that name.
     pub fn of_str(name: &str) -> Option<Self> {
         let all = [
+            Self::Validating,
             Self::AwaitingApproval,
             Self::Advancing,
+            Self::Staging,
             Self::Settling,
             Self::Baking,
             Self::Paused,

@@ -2,34 +2,41 @@
 //! they have it, and what they say of it. In: the snapshots that `ads` serves as well. Out: targets, and to `nodes` what
 //! is live where.
 //!
-//! Every node is told to activate the revision that is picked for it as soon as it has it.
+//! Every node is told how far to go with the revision that is picked for it: to get ready, or to serve it as soon as it has it,
+//! for good or for a time.
 
+mod renewal;
 mod targets;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::Stream;
 use proto::session::session_server::{Session, SessionServer};
 use proto::session::{Phase, Problem, ReportTaken, State, Status, Target, TypeSum};
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Streaming};
 use xds::node::ClientClass;
 
 use crate::join::Joined;
+use crate::model;
 use crate::model::timestamp::Timestamp;
 use crate::nodes::{Nodes, Report, SessionHandle};
 use crate::reconciler::Reconciler;
 use crate::refusals::Refusals;
 use crate::rollout::observed::Refused;
 use crate::rollout::selection::Member;
+use crate::rollout::want;
 use crate::snapshots::{Picked, Serving, Snapshots};
 use crate::store::node_status::Refusal;
 use crate::traffic::Traffic;
 use crate::traffic::numbered::Reporter;
 
+use self::renewal::Renewal;
 use self::targets::Targets;
 
 /// The service.
@@ -106,6 +113,7 @@ impl SessionService {
         // That this control plane says what it takes is said before all else.
         let mut is_taken = reporter.number > 0;
         self.take(&session, &reporter, &first, &mut targets);
+        let mut renewal = Renewal::default();
         let mut news = true;
         loop {
             tokio::select! {
@@ -119,6 +127,7 @@ impl SessionService {
                     }
                     news = true;
                 }
+                () = renewal.due(), if !news => news = true,
                 // Its sender is `reporter`'s.
                 _ = taken.changed() => is_taken = true,
                 permit = responses.reserve(), if news || is_taken => {
@@ -132,7 +141,10 @@ impl SessionService {
                         continue;
                     }
                     news = false;
-                    if let Some(target) = next_target(&mut watched, &mut targets, node) {
+                    let may_renew = self.snapshots.may_renew();
+                    let target =
+                        next_target(&mut watched, &mut targets, &mut renewal, may_renew, node);
+                    if let Some(target) = target {
                         permit.send(Ok(target));
                     }
                 }
@@ -151,7 +163,10 @@ impl SessionService {
         targets.sees(status.assignment);
         self.traffic.report(from, status.traffic.as_ref());
         let refused = match status.state() {
-            State::Refused => targets.revision(status.assignment),
+            // A proxy that does not say which revision it speaks of speaks of the one it was told here.
+            State::Refused | State::Reverted => Some(status.state_revision)
+                .filter(|revision| *revision > 0)
+                .or_else(|| targets.revision(status.assignment)),
             _ => None,
         };
         let refused = refused.map(|revision| refusal(status, revision));
@@ -161,6 +176,7 @@ impl SessionService {
                 type_url: refused.type_url.clone(),
                 resources: refused.resources.clone(),
                 message: refused.message.clone(),
+                reverted: refused.reverted,
                 at: refused.at,
             };
             self.refusals.note(&from.fleet, refused.revision, told);
@@ -190,13 +206,18 @@ impl Session for SessionService {
     }
 }
 
-/// What to tell a proxy, if it is news to it. Who has seen more than this replica knows is not moved back; the next change
+/// What to tell a proxy, if it is news to it or is to be said again. What it is to serve for a time is said only by one who has
+/// heard of the store lately. Who has seen more than this replica knows is not moved back; the next change
 /// brings more.
 fn next_target(
     watched: &mut watch::Receiver<Serving>,
     targets: &mut Targets,
+    renewal: &mut Renewal,
+    may_renew: bool,
     node: Member<'_>,
 ) -> Option<Target> {
+    let now = Instant::now();
+    let renews = renewal.is_due(now);
     let picked = {
         let serving = watched.borrow_and_update();
         if targets.has_seen_more_than(serving.assignment) {
@@ -205,18 +226,32 @@ fn next_target(
                 assignment = serving.assignment,
                 "a node has seen more than this control plane knows; it waits"
             );
+            // Nor is its lease renewed by that.
+            renewal.told(None, now);
             return None;
         }
         serving.pick(node)
     };
-    let revision = picked.served.revision();
-    targets
-        .tell(picked.assignment, revision)
-        .then(|| target(&picked))
+    let lease = picked.want.lease;
+    let lease = lease.map(|lease| Duration::from_millis(lease.as_millis()));
+    if lease.is_some() && !may_renew {
+        renewal.told(lease, now);
+        return None;
+    }
+    let is_news = targets.tell(picked.assignment, picked.want);
+    if is_news || renews {
+        renewal.told(lease, now);
+        return Some(target(&picked));
+    }
+    None
 }
 
 fn target(picked: &Picked) -> Target {
-    let Picked { served, assignment } = picked;
+    let Picked {
+        served,
+        assignment,
+        want,
+    } = picked;
     let sums = served.snapshot().revision_sums();
     let sums = sums.iter().map(|(ty, sum)| TypeSum {
         type_url: ty.type_url().to_owned(),
@@ -226,9 +261,17 @@ fn target(picked: &Picked) -> Target {
     Target {
         assignment: *assignment,
         revision: served.revision(),
-        phase: Phase::Activate.into(),
+        phase: phase(want.phase).into(),
         sums: sums.collect(),
+        lease_ms: want.lease.map_or(0, model::duration::Duration::as_millis),
         ..Target::default()
+    }
+}
+
+const fn phase(phase: want::Phase) -> Phase {
+    match phase {
+        want::Phase::Stage => Phase::Stage,
+        want::Phase::Activate => Phase::Activate,
     }
 }
 
@@ -238,6 +281,15 @@ fn refusal(status: &Status, revision: u64) -> Refusal {
         name => format!("{name}: {}: {}", problem.path, problem.detail),
     };
     let lines: Vec<String> = status.problems.iter().map(line).collect();
+    let reverted = status.state() == State::Reverted;
+    let message = if reverted && lines.is_empty() {
+        format!(
+            "it heard of no control plane in time, and serves revision {}",
+            status.live_revision
+        )
+    } else {
+        lines.join("\n")
+    };
     Refusal {
         revision,
         type_url: status
@@ -246,7 +298,8 @@ fn refusal(status: &Status, revision: u64) -> Refusal {
             .map(|problem| problem.type_url.clone())
             .unwrap_or_default(),
         resources: names(status),
-        message: lines.join("\n"),
+        message,
+        reverted,
         at: Timestamp::now(),
     }
 }

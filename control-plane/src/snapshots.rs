@@ -6,8 +6,10 @@ pub mod serving;
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 use xds::node::ClientClass;
 use xds::snapshot::Snapshot;
 
@@ -16,6 +18,9 @@ use crate::rollout::Rollout;
 
 pub use self::served::Served;
 pub use self::serving::{Moving, Picked, Serving};
+
+/// So long after the store was last read leases are renewed by what it said then.
+const RENEWED_WITHIN: Duration = Duration::from_mins(10);
 
 /// One revision, as each class is served it.
 pub type Classes = HashMap<ClientClass, Arc<Served>>;
@@ -37,6 +42,8 @@ pub struct Publication {
 #[derive(Debug, Default)]
 pub struct Snapshots {
     fleets: RwLock<HashMap<String, FleetServing>>,
+    /// When the store last said all of this.
+    read: RwLock<Option<Instant>>,
 }
 
 #[derive(Debug, Default)]
@@ -51,6 +58,19 @@ impl Snapshots {
     /// Watches what clients of a class are served; `None` if the fleet is not known.
     pub fn watch(&self, fleet: &str, class: ClientClass) -> Option<watch::Receiver<Serving>> {
         Some(self.read().get(fleet)?.classes.get(&class)?.subscribe())
+    }
+
+    /// The store has just said all of this.
+    pub fn were_read(&self) {
+        let mut read = self.read.write().unwrap_or_else(PoisonError::into_inner);
+        *read = Some(Instant::now());
+    }
+
+    /// Whether leases may be renewed by what is known here: what the store has not said for longer may have been taken back
+    /// long ago.
+    pub fn may_renew(&self) -> bool {
+        let read = *self.read.read().unwrap_or_else(PoisonError::into_inner);
+        read.is_some_and(|read| read.elapsed() < RENEWED_WITHIN)
     }
 
     /// The change counter that a fleet was published at last; `None` if it was not.
@@ -97,6 +117,7 @@ impl Snapshots {
                 brake: brake.clone(),
             });
             let serving = Serving {
+                class,
                 assignment,
                 stable,
                 moving,
@@ -170,6 +191,17 @@ mod tests {
             Served::new(revision, Snapshot::default()),
         )]
         .into()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn leases_are_renewed_while_the_store_was_read_not_long_ago() {
+        let snapshots = Snapshots::default();
+        assert!(!snapshots.may_renew());
+        snapshots.were_read();
+        tokio::time::advance(RENEWED_WITHIN.mul_f64(0.99)).await;
+        assert!(snapshots.may_renew());
+        tokio::time::advance(RENEWED_WITHIN.mul_f64(0.02)).await;
+        assert!(!snapshots.may_renew());
     }
 
     fn publication(rollout: Option<(Arc<Rollout>, Classes)>) -> Publication {

@@ -177,6 +177,7 @@ impl<V: Variant> Session<'_, V> {
             type_url: ty.type_url().to_owned(),
             resources: resources.iter().map(ToString::to_string).collect(),
             message: message.clone(),
+            reverted: false,
             at: Timestamp::now(),
         };
         self.context.refusals.note(fleet, revision, refused);

@@ -38,6 +38,7 @@ fn refused(mut status: NodeStatus, revision: u64) -> NodeStatus {
         type_url: String::new(),
         resources: Vec::new(),
         message: String::new(),
+        reverted: false,
         at: Timestamp::from_micros(0),
     });
     status
@@ -111,7 +112,10 @@ async fn overdue(store: &dyn Store) {
         by,
     };
     store.start_rollout(new).await.unwrap();
-    first_step(store, "default").await;
+    let begun = store.active_rollouts().await.unwrap().remove(0);
+    let now = store.clock().await.unwrap();
+    let change = step::step(&begun, &Observed::default(), now).unwrap();
+    take(store, &change).await.unwrap().unwrap();
     store.heartbeat("r").await.unwrap();
     let stale = status("envoy", 1, 0, None);
     store.write_nodes("r", &[stale]).await.unwrap();

@@ -33,7 +33,7 @@ pub(super) fn choose(
         salt: &rollout.salt,
         again,
     };
-    let connected: Vec<&Node> = nodes.iter().filter(|node| node.connected).collect();
+    let connected: Vec<&Node> = to_choose_from(nodes).collect();
     let target = chooser.target(&connected)?;
     let mut moved: Vec<&Node> = connected
         .into_iter()
@@ -70,7 +70,14 @@ pub(super) fn has_another_zone(wave: &Wave, rollout: &Rollout, nodes: &[Node]) -
         salt: &rollout.salt,
         again: true,
     };
-    wave.each_zone && chooser.next_zone(nodes.iter()).is_some()
+    wave.each_zone && chooser.next_zone(to_choose_from(nodes)).is_some()
+}
+
+/// The nodes that waves are made of: validators are in none.
+fn to_choose_from(nodes: &[Node]) -> impl Iterator<Item = &Node> {
+    nodes
+        .iter()
+        .filter(|node| node.connected && !node.member().is_validator())
 }
 
 /// What a wave is chosen from.
@@ -178,7 +185,7 @@ impl Chooser<'_> {
     /// The first zone, by name, with a connected node that has not been chosen and that says its zone.
     fn next_zone<'n>(&self, nodes: impl Iterator<Item = &'n Node>) -> Option<&'n str> {
         nodes
-            .filter(|node| node.connected && !node.zone.is_empty() && !self.chosen(node))
+            .filter(|node| !node.zone.is_empty() && !self.chosen(node))
             .map(|node| node.zone.as_str())
             .min()
     }
@@ -203,6 +210,8 @@ mod tests {
             labels: BTreeMap::new(),
             connected: true,
             has: Some(1),
+            stages: false,
+            staged: None,
             doubtful: false,
         }
     }
@@ -222,6 +231,7 @@ mod tests {
             strategy: &strategy,
             reason: "",
             by: "",
+            validators: false,
             instead_of: None,
         };
         begin(what, Timestamp::default()).0

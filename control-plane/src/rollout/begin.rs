@@ -25,13 +25,15 @@ pub struct Begin<'a> {
     pub reason: &'a str,
     /// Who begins it; empty if nobody asked for it.
     pub by: &'a str,
+    /// Whether validators of the fleet are connected.
+    pub validators: bool,
     /// The active rollout whose place it takes, if it takes one's.
     pub instead_of: Option<&'a Rollout>,
 }
 
 /// The first row of a rollout.
 ///
-/// One that takes another's place has its salt, so that the same nodes go first, and the nodes that it has chosen: they are to
+/// One that takes another's place has its salt, so that the same nodes go first, and the nodes that it has activated: they are to
 /// have the new revision at once, for what they have now is what somebody is in a hurry to replace. Unless they are on their way
 /// back: what they go back to is known to be good.
 pub fn begin(begin: Begin<'_>, now: Timestamp) -> (Rollout, Vec<Event>) {
@@ -47,6 +49,8 @@ pub fn begin(begin: Begin<'_>, now: Timestamp) -> (Rollout, Vec<Event>) {
         paused: None,
         wave: 0,
         selection: begin.instead_of.map(taken_over).unwrap_or_default(),
+        activated: None,
+        confirmed: Some(Selection::default()),
         wave_at: None,
         deadline: None,
         promoted: false,
@@ -60,27 +64,30 @@ pub fn begin(begin: Begin<'_>, now: Timestamp) -> (Rollout, Vec<Event>) {
         outcome: None,
         row_version: 0,
     };
-    let asks = rollout
-        .current()
-        .is_some_and(|wave| wave.approval.is_some());
+    let settle = rollout.current().map(|wave| now.after(wave.settle));
     let rollout = Rollout {
-        state: if asks {
-            State::AwaitingApproval
+        state: if begin.validators {
+            State::Validating
         } else {
-            State::Advancing
+            rollout.entry()
         },
+        deadline: settle.filter(|_| begin.validators),
         ..rollout
     };
-    let detail = match begin.instead_of {
+    let mut detail = match begin.instead_of {
         None => format!("revision {} is to follow {}", begin.to, begin.from),
         Some(other) => format!(
             "revision {} is to follow {}, in place of {}",
             begin.to, begin.from, other.to
         ),
     };
+    if !begin.validators {
+        detail.push_str("; no validator is connected");
+    }
     let data = json!({
         "from": begin.from,
         "to": begin.to,
+        "validators": begin.validators,
         "supersedes": begin.instead_of.map(|other| &other.id),
     });
     let event = rollout.event(EventKind::Started, detail, Some(data));
@@ -112,7 +119,7 @@ fn taken_over(other: &Rollout) -> Selection {
     }
     Selection {
         partial: false,
-        ..other.selection.clone()
+        ..other.activated().clone()
     }
 }
 
@@ -135,6 +142,7 @@ mod tests {
             strategy,
             reason: "",
             by: "a",
+            validators: false,
             instead_of: other,
         };
         let (rollout, events) = begin(what, Timestamp::from_micros(5));

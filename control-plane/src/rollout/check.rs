@@ -22,6 +22,8 @@ pub const TEXT_MAX: usize = 253;
 pub const STRATEGIES_MAX: usize = 100;
 /// No node serves a revision in less; with 0 every wave would fail.
 const SETTLE_MIN: Duration = Duration::from_millis(1_000);
+/// A shorter lease would run out in any restart of a control plane, and between two renewals on a slow network.
+const LEASE_MIN: Duration = Duration::from_millis(1_000);
 
 /// The strategy that an operator means: one of the fleet's, one that is built in, or the one that is given, if it is right.
 pub fn resolve(
@@ -100,6 +102,12 @@ fn order(check: &mut Check, waves: &[Wave]) {
                 "the last wave takes everybody, or the rollout could never end: `percent: 100` or `labels: {}`",
             );
         }
+        if let Some((last, wave)) = waves.iter().enumerate().next_back()
+            && wave.lease.is_some_and(|lease| lease.as_millis() > 0)
+        {
+            let detail = "the last wave has no lease: nothing would confirm it";
+            check.at(last, |check| check.problem_at("lease", Code::Invalid, detail));
+        }
         let mut highest = 0.0;
         for (index, wave) in waves.iter().enumerate() {
             let Some(percent) = wave.share_of_fleet().filter(|percent| *percent > 0.0) else {
@@ -121,6 +129,13 @@ fn wave(check: &mut Check, wave: &Wave) {
     short(check, "name", &wave.name);
     if wave.settle < SETTLE_MIN {
         check.problem_at("settle", Code::Invalid, "nodes have one second at least");
+    }
+    if let Some(lease) = wave.lease
+        && lease.as_millis() > 0
+        && lease < LEASE_MIN
+    {
+        let detail = "a lease lasts one second at least; `0s` is none";
+        check.problem_at("lease", Code::Invalid, detail);
     }
     ratio(check, "share", Some(wave.share));
 }
@@ -365,6 +380,14 @@ mod tests {
             (
                 json!({"waves": [{"percent": 100, "settle": "0s"}]}),
                 "/waves/0/settle",
+            ),
+            (
+                json!({"waves": [{"count": 1, "lease": "10ms"}, all]}),
+                "/waves/0/lease",
+            ),
+            (
+                json!({"waves": [{"percent": 100, "lease": "1m"}]}),
+                "/waves/0/lease",
             ),
             (json!({"waves": [all], "max_step": 0}), "/max_step"),
             (

@@ -6,7 +6,8 @@ use serde_json::{Map, Value, json};
 
 use crate::model::timestamp::Timestamp;
 
-use super::observed::Observed;
+use super::observed::{Node, Observed};
+use super::selection::Selection;
 use super::strategy::Wave;
 use super::verdict::{Gate, Outcome, Verdict};
 use super::{Rollout, State, health};
@@ -15,12 +16,16 @@ use super::{Rollout, State, health};
 pub(super) fn judge(rollout: &Rollout, observed: &Observed, now: Timestamp) -> Vec<Verdict> {
     let count = Count::of(rollout, observed);
     let mut verdicts = vec![refusals(rollout, observed)];
-    if let (Some(gate), false) = (&rollout.strategy.gates.health, rollout.selection.is_empty()) {
+    if let (Some(gate), false) = (
+        &rollout.strategy.gates.health,
+        rollout.activated().is_empty(),
+    ) {
         let others = count.others > 0;
         verdicts.push(health::judge(gate, &observed.new, &observed.old, others));
     }
     let over = rollout.deadline.is_some_and(|deadline| now >= deadline);
     match (rollout.state, rollout.current()) {
+        (State::Validating, _) => verdicts.push(validators(rollout, observed, over)),
         (State::Advancing, _) => {
             if let Some(before) = rollout.wave.checked_sub(1)
                 && let Some(before) = rollout.strategy.waves.get(before as usize)
@@ -28,6 +33,10 @@ pub(super) fn judge(rollout: &Rollout, observed: &Observed, now: Timestamp) -> V
                 verdicts.push(nodes(&count, before.min_nodes, Outcome::Hold));
                 verdicts.extend(identity(rollout, before, observed));
             }
+        }
+        (State::Staging, Some(wave)) => {
+            let late = over && count.connected > 0;
+            verdicts.push(staged(&Staging::of(rollout, observed), wave.share, late));
         }
         (State::Settling, Some(wave)) => {
             let wanted = if rollout.selection.partial {
@@ -62,21 +71,22 @@ pub(super) fn judge(rollout: &Rollout, observed: &Observed, now: Timestamp) -> V
 pub(super) struct Count {
     /// The connected nodes of the fleet.
     pub(super) connected: u64,
-    /// Those of them that are to have the new revision.
+    /// Those of them that are to serve the new revision.
     pub(super) members: u64,
     /// Those of the members that have it.
     pub(super) have: u64,
-    /// Nodes that are to have the new revision and are not connected.
+    /// Nodes that are to serve the new revision and are not connected.
     pub(super) lost: u64,
-    /// Connected nodes that are to have the old revision.
+    /// Connected nodes that are to serve the old revision.
     pub(super) others: u64,
 }
 
 impl Count {
     pub(super) fn of(rollout: &Rollout, observed: &Observed) -> Self {
         let mut count = Self::default();
-        for node in &observed.nodes {
-            let chosen = rollout.selection.contains(&rollout.salt, node.member());
+        let in_waves = |node: &&Node| !node.member().is_validator();
+        for node in observed.nodes.iter().filter(in_waves) {
+            let chosen = rollout.activated().contains(&rollout.salt, node.member());
             count.connected += u64::from(node.connected);
             count.members += u64::from(node.connected && chosen);
             count.have += u64::from(node.connected && chosen && node.has == Some(rollout.to));
@@ -85,6 +95,65 @@ impl Count {
         }
         count
     }
+}
+
+/// The nodes that are to get ready for the new revision, counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Staging {
+    /// Those that are connected.
+    pub(super) members: u64,
+    /// Those of them that could switch to it at once.
+    pub(super) ready: u64,
+    /// Those that are not connected.
+    pub(super) lost: u64,
+}
+
+impl Staging {
+    pub(super) fn of(rollout: &Rollout, observed: &Observed) -> Self {
+        let mut count = Self::default();
+        let is_in =
+            |selection: &Selection, node: &Node| selection.contains(&rollout.salt, node.member());
+        let stages = |node: &&Node| node.stages && !node.member().is_validator();
+        for node in observed.nodes.iter().filter(stages) {
+            if is_in(&rollout.selection, node) && !is_in(rollout.activated(), node) {
+                let ready = [node.staged, node.has].contains(&Some(rollout.to));
+                count.members += u64::from(node.connected);
+                count.ready += u64::from(node.connected && ready);
+                count.lost += u64::from(!node.connected);
+            }
+        }
+        count
+    }
+}
+
+/// Whether all validators have the new revision. One that refuses it ends that, however many refusals are let pass elsewhere; and
+/// if they have all gone, they may have gone because of it.
+fn validators(rollout: &Rollout, observed: &Observed, over: bool) -> Verdict {
+    let all = observed.nodes.iter();
+    let all = all.filter(|node| node.member().is_validator());
+    let connected: Vec<&Node> = all.clone().filter(|node| node.connected).collect();
+    let have = connected.iter().filter(|node| node.has == Some(rollout.to));
+    let have = have.count();
+    let refused = observed.refusals.iter();
+    let refused = refused.filter(|refused| all.clone().any(|node| node.id == refused.node));
+    let numbers = [
+        ("have", json!(have)),
+        ("validators", json!(connected.len())),
+    ];
+    let (outcome, detail) = match refused.clone().next() {
+        Some(refused) => (Outcome::Fail, refused.sentence()),
+        None => {
+            let detail = format!("{have} of {} validators have it", connected.len());
+            let done = have > 0 && have == connected.len();
+            let outcome = match (done, over) {
+                (true, _) => Outcome::Pass,
+                (false, false) => Outcome::Hold,
+                (false, true) => Outcome::Fail,
+            };
+            (outcome, detail)
+        }
+    };
+    verdict(Gate::Validators, outcome, detail, numbers)
 }
 
 /// Refusals of the new revision; each node's first one counts.
@@ -97,11 +166,8 @@ fn refusals(rollout: &Rollout, observed: &Observed) -> Verdict {
     let most = rollout.strategy.gates.max_refusals;
     let detail = match (nodes.len(), observed.refusals.first()) {
         (0, _) | (_, None) => "no node has refused it".to_owned(),
-        (1, Some(first)) => format!("{} refused it: {}", first.node, first.message),
-        (n, Some(first)) => format!(
-            "{n} nodes refused it, {} first: {}",
-            first.node, first.message
-        ),
+        (1, Some(first)) => first.sentence(),
+        (n, Some(first)) => format!("{n} nodes did not keep it; {}", first.sentence()),
     };
     verdict(
         Gate::Refusals,
@@ -115,6 +181,27 @@ fn refusals(rollout: &Rollout, observed: &Observed) -> Verdict {
     )
 }
 
+/// The share of the wave's proxies that could switch to the new revision, judged as the share of those that have it is.
+fn staged(count: &Staging, wanted: f64, over: bool) -> Verdict {
+    let Staging {
+        members,
+        ready,
+        lost,
+    } = *count;
+    let detail = format!(
+        "{ready} of {members} proxies are ready for the new revision, {lost} are away; {:.0}% are wanted",
+        wanted * 100.0
+    );
+    let numbers = [
+        ("ready", json!(ready)),
+        ("members", json!(members)),
+        ("lost", json!(lost)),
+        ("wanted", json!(wanted)),
+    ];
+    let outcome = of_share(ready, members, lost, wanted, over);
+    verdict(Gate::Staged, outcome, detail, numbers)
+}
+
 /// The share of the wave's nodes that have the new revision: all of them end the wait, the wave's share is asked when it is over.
 /// Where all of them have gone nobody is left to ask; that is waited for too, for they may have gone because of it.
 fn share(count: &Count, wanted: f64, over: bool) -> Verdict {
@@ -124,18 +211,7 @@ fn share(count: &Count, wanted: f64, over: bool) -> Verdict {
         lost,
         ..
     } = *count;
-    let share = if members == 0 {
-        1.0
-    } else {
-        have as f64 / members as f64
-    };
-    let done = have == members && (members > 0 || lost == 0);
-    let outcome = match (done, over) {
-        (true, _) => Outcome::Pass,
-        (false, false) => Outcome::Hold,
-        (false, true) if share >= wanted => Outcome::Pass,
-        (false, true) => Outcome::Fail,
-    };
+    let outcome = of_share(have, members, lost, wanted, over);
     let detail = format!(
         "{have} of {members} nodes have the new revision, {lost} are away; {:.0}% are wanted",
         wanted * 100.0
@@ -148,10 +224,28 @@ fn share(count: &Count, wanted: f64, over: bool) -> Verdict {
             ("have", json!(have)),
             ("members", json!(members)),
             ("lost", json!(lost)),
-            ("share", json!(share)),
+            ("share", json!(ratio(have, members))),
             ("wanted", json!(wanted)),
         ],
     )
+}
+
+fn of_share(have: u64, members: u64, lost: u64, wanted: f64, over: bool) -> Outcome {
+    let done = have == members && (members > 0 || lost == 0);
+    match (done, over) {
+        (true, _) => Outcome::Pass,
+        (false, false) => Outcome::Hold,
+        (false, true) if ratio(have, members) >= wanted => Outcome::Pass,
+        (false, true) => Outcome::Fail,
+    }
+}
+
+fn ratio(have: u64, members: u64) -> f64 {
+    if members == 0 {
+        1.0
+    } else {
+        have as f64 / members as f64
+    }
 }
 
 /// The number of nodes that have the new revision; `missed` is what becomes of too few.

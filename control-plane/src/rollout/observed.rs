@@ -32,11 +32,15 @@ pub struct Node {
     pub connected: bool,
     /// The revision that it has: acknowledged whole, and live if it is one that says so.
     pub has: Option<u64>,
+    /// Whether it takes a revision in two steps, as our own proxies do.
+    pub stages: bool,
+    /// The revision that it could switch to at once.
+    pub staged: Option<u64>,
     /// Something makes what is known of it doubtful, such as two live streams with its id.
     pub doubtful: bool,
 }
 
-/// A refusal of a revision by a node.
+/// A refusal of a revision by a node: it did not take it, or left it by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
     /// The node.
@@ -47,6 +51,8 @@ pub struct Refused {
     pub resources: Vec<String>,
     /// What the node said.
     pub message: String,
+    /// It served the revision, and went back by itself when its lease had run out.
+    pub reverted: bool,
     /// When, by the database's clock.
     pub at: Timestamp,
 }
@@ -65,6 +71,18 @@ pub struct Traffic {
     pub p99_ms: Option<f64>,
 }
 
+impl Refused {
+    /// What became of the revision at the node, as a sentence for people.
+    pub fn sentence(&self) -> String {
+        let Self { node, message, .. } = self;
+        if self.reverted {
+            format!("{node} went back by itself: {message}")
+        } else {
+            format!("{node} refused it: {message}")
+        }
+    }
+}
+
 impl Node {
     /// What it is chosen by.
     pub fn member(&self) -> Member<'_> {
@@ -72,6 +90,33 @@ impl Node {
             id: &self.id,
             zone: &self.zone,
             labels: &self.labels,
+        }
+    }
+}
+
+#[cfg(test)]
+impl Node {
+    /// The class of its client.
+    pub(super) fn class(&self) -> xds::node::ClientClass {
+        if self.stages {
+            xds::node::ClientClass::Signalbox
+        } else {
+            xds::node::ClientClass::Envoy
+        }
+    }
+
+    /// It does what it is told.
+    pub(super) fn follow(&mut self, want: super::want::Want) {
+        match want.phase {
+            super::want::Phase::Stage => {
+                // It has acknowledged what it does not serve.
+                self.has = None;
+                self.staged = Some(want.revision);
+            }
+            super::want::Phase::Activate => {
+                self.has = Some(want.revision);
+                self.staged = None;
+            }
         }
     }
 }

@@ -21,6 +21,22 @@ pub struct Member<'n> {
     pub labels: &'n BTreeMap<String, String>,
 }
 
+/// Nodes with this label are there to try revisions, without traffic: they get each one before everybody else.
+const VALIDATOR: (&str, &str) = ("role", "validator");
+
+impl Member<'_> {
+    /// Whether it is there to try revisions.
+    pub fn is_validator(&self) -> bool {
+        is_validator(self.labels)
+    }
+}
+
+/// Whether a node with these labels is there to try revisions.
+pub fn is_validator(labels: &BTreeMap<String, String>) -> bool {
+    let (key, value) = VALIDATOR;
+    labels.get(key).is_some_and(|label| label == value)
+}
+
 /// The nodes that have been chosen.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -6,12 +6,13 @@
 
 use serde_json::{Value, json};
 
+use crate::model::duration::Duration;
 use crate::model::timestamp::Timestamp;
 
 use super::advance::{self, Choice};
-use super::gate::{self, Count};
+use super::gate::{self, Count, Staging};
 use super::observed::{Observed, Refused, Traffic};
-use super::strategy::{OnFailure, Wave};
+use super::strategy::OnFailure;
 use super::verdict::{Gate, Outcome, Verdict};
 use super::{Change, EventKind, Rollout, State};
 
@@ -39,11 +40,13 @@ pub fn step(rollout: &Rollout, observed: &Observed, now: Timestamp) -> Option<Ch
 
 /// The first step of a rollout that has just begun, if it can be taken blind: where the first wave takes everybody at once, nothing
 /// that could be observed would change who that is. So a commit in a fleet that moves all at once is wanted by the time that its
-/// author is answered.
+/// author is answered. A wave whose nodes are to get ready together first has to know which these are.
 pub fn first(rollout: &Rollout, now: Timestamp) -> Option<Change> {
     let is_blind = rollout.state == State::Advancing
         && rollout.strategy.max_step.is_none()
-        && rollout.current().is_some_and(Wave::takes_everybody);
+        && rollout
+            .current()
+            .is_some_and(|wave| wave.takes_everybody() && !wave.stages());
     is_blind
         .then(|| step(rollout, &Observed::default(), now))
         .flatten()
@@ -67,10 +70,33 @@ impl Course<'_> {
             return self.fail(&failed, verdicts);
         }
         match self.change.next.state {
+            State::Validating => self.validate(verdicts),
             State::Advancing => self.advance(verdicts),
+            State::Staging => self.stage(verdicts),
             State::Settling => self.settle(verdicts),
             State::Baking => self.bake(verdicts),
             _ => self.note(verdicts),
+        }
+    }
+
+    /// The validators have it: the first wave may begin.
+    fn validate(&mut self, verdicts: Vec<Verdict>) {
+        if self.holds(&verdicts, &[Gate::Validators]) {
+            return self.note(verdicts);
+        }
+        let next = &mut self.change.next;
+        next.deadline = None;
+        next.state = next.entry();
+        next.verdicts.clone_from(&verdicts);
+        let asks = next.state == State::AwaitingApproval;
+        let detail = if asks {
+            format!("every validator has it; {} asks for approval", next.title())
+        } else {
+            "every validator has it".to_owned()
+        };
+        self.tell(EventKind::Moved, detail, Some(based_on(&verdicts)));
+        if !asks {
+            self.choose(verdicts, false);
         }
     }
 
@@ -80,6 +106,22 @@ impl Course<'_> {
         } else {
             self.choose(verdicts, false);
         }
+    }
+
+    /// Nobody serves the new revision before all who are to get ready are, or enough of them when their time is over.
+    fn stage(&mut self, verdicts: Vec<Verdict>) {
+        if self.holds(&verdicts, &[Gate::Staged]) {
+            return self.wait(verdicts);
+        }
+        let ready = Staging::of(&self.change.next, self.observed).ready;
+        self.activate();
+        let next = &self.change.next;
+        let detail = format!(
+            "{}: {ready} proxies are ready and switch to revision {}",
+            next.title(),
+            next.to
+        );
+        self.tell(EventKind::Moved, detail, Some(based_on(&verdicts)));
     }
 
     fn settle(&mut self, verdicts: Vec<Verdict>) {
@@ -147,14 +189,11 @@ impl Course<'_> {
             return self.tell(EventKind::Ended, detail, Some(based_on(&verdicts)));
         }
         let passed = next.title();
+        next.confirmed = Some(next.selection.clone());
         next.wave += 1;
         next.approved_by = None;
-        let asks = next.current().is_some_and(|wave| wave.approval.is_some());
-        next.state = if asks {
-            State::AwaitingApproval
-        } else {
-            State::Advancing
-        };
+        next.state = next.entry();
+        let asks = next.state == State::AwaitingApproval;
         let detail = if asks {
             format!("{passed} has passed; {} asks for approval", next.title())
         } else {
@@ -172,7 +211,7 @@ impl Course<'_> {
         let Some(wave) = next.current() else {
             return;
         };
-        let settle = wave.settle;
+        let (settle, stages) = (wave.settle, wave.stages());
         let Some(choice) = advance::choose(wave, next, &self.observed.nodes, again) else {
             verdicts.retain(|verdict| verdict.gate != Gate::Nodes);
             verdicts.push(gate::nobody(next));
@@ -180,24 +219,45 @@ impl Course<'_> {
         };
         let data = told(&choice, &verdicts);
         let detail = sentence(next, &choice);
+        next.activated = Some(next.activated().clone());
         next.selection = choice.selection;
+        next.promoted = false;
+        if stages && Staging::of(next, self.observed).members > 0 {
+            next.state = State::Staging;
+            self.begin_to_wait(settle);
+        } else {
+            self.activate();
+        }
+        self.tell(EventKind::Advanced, detail, Some(data));
+    }
+
+    /// Everybody who is chosen is to serve the new revision.
+    fn activate(&mut self) {
+        let next = &mut self.change.next;
+        let settle = next.current().map(|wave| wave.settle).unwrap_or_default();
+        next.activated = None;
         next.state = State::Settling;
+        self.begin_to_wait(settle);
+    }
+
+    /// Nodes have this time from now on, and requests are counted anew.
+    fn begin_to_wait(&mut self, settle: Duration) {
+        let next = &mut self.change.next;
         next.wave_at = Some(self.now);
         next.deadline = Some(self.now.after(settle));
-        next.promoted = false;
-        // Requests are counted anew.
         let fresh = Observed {
             new: Traffic::default(),
             old: Traffic::default(),
             ..self.observed.clone()
         };
         next.verdicts = gate::judge(next, &fresh, self.now);
-        self.tell(EventKind::Advanced, detail, Some(data));
     }
 
     fn fail(&mut self, failed: &Verdict, verdicts: Vec<Verdict>) {
         let next = &self.change.next;
-        let pauses = next.strategy.on_failure == OnFailure::Pause;
+        // What validators refuse nobody with traffic has seen: there is nothing to look at, and nothing to go on with.
+        let pauses =
+            next.strategy.on_failure == OnFailure::Pause && next.state != State::Validating;
         let why = failed.detail.clone();
         if pauses && next.state == State::Paused {
             self.note(verdicts);
@@ -215,7 +275,7 @@ impl Course<'_> {
         failing.outcome = Some(why.clone());
         // Whoever resumes a wave that has not settled in its time gives it that time again.
         if let Some(paused) = &mut failing.paused
-            && matches!(failed.gate, Gate::Share | Gate::Nodes)
+            && matches!(failed.gate, Gate::Staged | Gate::Share | Gate::Nodes)
         {
             let settle = next.current().map_or(0, |wave| wave.settle.as_millis());
             paused.left_us = Some(settle as i64 * 1_000);
@@ -247,7 +307,10 @@ impl Course<'_> {
             .observed
             .nodes
             .iter()
-            .filter(|node| node.connected && next.selection.contains(&next.salt, node.member()))
+            .filter(|node| {
+                let moved = next.selection.contains(&next.salt, node.member());
+                node.connected && (moved || node.member().is_validator())
+            })
             .filter(|node| node.has != Some(next.from) && next.from != 0)
             .map(|node| node.id.as_str())
             .collect();
@@ -287,6 +350,7 @@ impl Course<'_> {
                 type_url,
                 resources,
                 message,
+                reverted,
                 at,
             } = refused;
             let data = json!({
@@ -294,16 +358,13 @@ impl Course<'_> {
                 "type_url": type_url,
                 "resources": resources,
                 "message": message,
+                "reverted": reverted,
                 "at": at,
             });
-            self.tell(
-                EventKind::Refused,
-                format!("{node} refused it: {message}"),
-                Some(data),
-            );
+            self.tell(EventKind::Refused, refused.sentence(), Some(data));
         }
         if refusals.len() > TOLD_MAX {
-            let detail = format!("{} more nodes refused it", refusals.len() - TOLD_MAX);
+            let detail = format!("{} more nodes did not keep it", refusals.len() - TOLD_MAX);
             self.tell(EventKind::Refused, detail, None);
         }
     }

@@ -122,10 +122,12 @@ pub struct Wave {
     /// How long the wave is watched once it has settled.
     #[serde(default, skip_serializing_if = "is_default")]
     pub bake: Duration,
-    /// How long its nodes may take to serve the new revision.
+    /// How long its nodes may take to serve the new revision; our own proxies, which first get ready for it together, have as
+    /// long for that before.
     #[serde(default = "settle", skip_serializing_if = "is_settle")]
     pub settle: Duration,
-    /// The share of its connected nodes that must serve the new revision when `settle` is over; all of them end it at once.
+    /// The share of its connected nodes that must be ready for the new revision, and then serve it, when `settle` is over; all
+    /// of them end it at once. With 0 nobody is waited for, and nodes do not get ready together first.
     #[serde(default = "whole", skip_serializing_if = "is_whole")]
     #[schema(minimum = 0, maximum = 1)]
     pub share: f64,
@@ -135,6 +137,10 @@ pub struct Wave {
     /// So many requests must have been served by the new revision before the next wave.
     #[serde(default, skip_serializing_if = "is_default")]
     pub min_requests: u64,
+    /// How long our own proxies of the wave serve the new revision without hearing of a control plane, before they go back by
+    /// themselves; until the wave has passed. 5 minutes if it is not set, `0s`: for good. The last wave has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease: Option<Duration>,
     /// An operator must say so before the wave begins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval: Option<Approval>,
@@ -198,6 +204,20 @@ pub struct Compare {
     pub p99_factor: Option<f64>,
 }
 
+impl Wave {
+    /// How long its proxies serve the new revision without hearing of a control plane; 0: for good. As long as restarts of
+    /// all control planes, one after the other, may take.
+    pub fn lease(&self) -> Duration {
+        self.lease.unwrap_or(LEASE)
+    }
+
+    /// Whether its nodes get ready together before any of them serves the new revision. Who waits for nobody does not wait for that.
+    pub fn stages(&self) -> bool {
+        self.share > 0.0
+    }
+}
+
+const LEASE: Duration = Duration::from_millis(5 * 60_000);
 const SETTLE: Duration = Duration::from_millis(60_000);
 const ENOUGH: u64 = 100;
 

@@ -16,9 +16,11 @@ use self::world::World;
 const CASES: u32 = 10_000;
 
 /// What the histories must have come to, taken together.
-const REACHED: [&str; 14] = [
+const REACHED: [&str; 16] = [
+    "validating",
     "awaiting-approval",
     "advancing",
+    "staging",
     "settling",
     "baking",
     "paused",

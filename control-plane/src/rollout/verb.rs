@@ -123,7 +123,12 @@ pub fn apply(
 fn pause(rollout: &Rollout, now: Timestamp) -> Option<Rollout> {
     let goes = matches!(
         rollout.state,
-        State::AwaitingApproval | State::Advancing | State::Settling | State::Baking
+        State::Validating
+            | State::AwaitingApproval
+            | State::Advancing
+            | State::Staging
+            | State::Settling
+            | State::Baking
     );
     goes.then(|| rollout.paused_at(now))
 }
@@ -235,6 +240,7 @@ mod tests {
             strategy: &strategy,
             reason: "",
             by: "ann",
+            validators: false,
             instead_of: None,
         };
         let (mut rollout, _) = begin(what, Timestamp::default());
@@ -265,11 +271,13 @@ mod tests {
     fn each_verb_is_legal_in_some_states_and_names_the_others() {
         use State::{
             Advancing, AwaitingApproval, Baking, Canceled, Completed, Paused, RolledBack,
-            RollingBack, Settling, Superseded,
+            RollingBack, Settling, Staging, Superseded, Validating,
         };
         let all = [
+            Validating,
             AwaitingApproval,
             Advancing,
+            Staging,
             Settling,
             Baking,
             Paused,
@@ -280,11 +288,11 @@ mod tests {
             Superseded,
         ];
         for (verb, legal) in [
-            (Verb::Pause, &all[..4]),
+            (Verb::Pause, &all[..6]),
             (Verb::Resume, &[Paused][..]),
             (Verb::Promote, &[Baking][..]),
             (Verb::Approve, &[AwaitingApproval][..]),
-            (Verb::Abort, &all[..5]),
+            (Verb::Abort, &all[..7]),
         ] {
             for state in all {
                 let result = say(&rollout(state), verb, "eve");

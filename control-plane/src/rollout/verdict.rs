@@ -23,6 +23,10 @@ pub struct Verdict {
 pub enum Gate {
     /// Refusals of the new revision.
     Refusals,
+    /// The validators.
+    Validators,
+    /// The share of the wave's nodes that could switch to the new revision at once.
+    Staged,
     /// The share of the wave's nodes that serve the new revision.
     Share,
     /// The number of the wave's nodes that serve the new revision.

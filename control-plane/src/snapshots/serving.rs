@@ -3,16 +3,20 @@
 
 use std::sync::Arc;
 
+use xds::node::ClientClass;
+
 use crate::brake::Brake;
 use crate::rollout::Rollout;
 use crate::rollout::selection::Member;
-use crate::rollout::want::want;
+use crate::rollout::want::{Want, want};
 
 use super::served::Served;
 
 /// What the clients of one class of a fleet are served.
 #[derive(Clone, Debug)]
 pub struct Serving {
+    /// The class.
+    pub class: ClientClass,
     /// The fleet's counter of changes of what any node is to serve.
     pub assignment: u64,
     /// The revision that all are served while no rollout runs, and that those are who were not chosen.
@@ -39,32 +43,41 @@ pub struct Picked {
     pub served: Arc<Served>,
     /// By which assignment.
     pub assignment: u64,
+    /// What it is to make of it.
+    pub want: Want,
 }
 
 impl Serving {
     /// What a node is to be sent. Who is chosen here is across the brake: ask only for a node that is then sent it.
     pub fn pick(&self, node: Member<'_>) -> Picked {
-        let wanted = self.wanted(node);
-        let moves = |moving: &Moving| {
-            let to = moving.to.as_ref();
-            to.is_some_and(|to| Arc::ptr_eq(to, wanted)) && !moving.brake.lets(node.id)
+        let stable = (&self.stable, Want::for_good(self.stable.revision()));
+        let (served, want) = match (&self.moving, self.moved(node)) {
+            (Some(moving), Some((to, want))) => match moving.brake.lets(node.id, want.phase) {
+                Some(phase) => (to, want.at_most(phase)),
+                None => stable,
+            },
+            _ => stable,
         };
-        let braked = self.moving.as_ref().is_some_and(moves);
         Picked {
-            served: if braked { &self.stable } else { wanted }.clone(),
+            served: served.clone(),
             assignment: self.assignment,
+            want,
         }
     }
 
-    /// What a node is to have by the rows.
+    /// What a node is to have by the rows, to serve it or to get ready for it.
     pub fn wanted(&self, node: Member<'_>) -> &Arc<Served> {
-        let Some(moving) = &self.moving else {
-            return &self.stable;
-        };
-        let revision = want(self.stable.revision(), Some(&moving.rollout), node);
+        self.moved(node).map_or(&self.stable, |(to, _)| to)
+    }
+
+    /// What a node is to have that a rollout moves.
+    fn moved(&self, node: Member<'_>) -> Option<(&Arc<Served>, Want)> {
+        let moving = self.moving.as_ref()?;
+        let rollout = Some(&*moving.rollout);
+        let want = want(self.stable.revision(), rollout, node, self.class);
         let to = moving.to.as_ref();
-        to.filter(|to| to.revision() == revision)
-            .unwrap_or(&self.stable)
+        to.filter(|to| to.revision() == want.revision)
+            .map(|to| (to, want))
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::model::is_default;
 use crate::model::timestamp::Timestamp;
 
 /// What is known of a node.
@@ -41,7 +42,7 @@ pub struct NodeStatus {
     pub live_revision: Option<u64>,
     /// The revision that it can switch to at once; only our own proxy says so.
     pub staged_revision: Option<u64>,
-    /// What it refused, unless it has acknowledged something since.
+    /// What it refused or left by itself, unless it has acknowledged something since.
     pub refused: Option<Refusal>,
     /// What is wrong with it beside what it refuses: two live streams that use its id.
     pub problems: Vec<String>,
@@ -58,7 +59,7 @@ pub struct Claims {
     pub given_up: Vec<String>,
 }
 
-/// A NACK.
+/// A NACK, or what a proxy of ours says against a revision.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Refusal {
     /// The revision that was refused.
@@ -69,6 +70,9 @@ pub struct Refusal {
     pub resources: Vec<String>,
     /// What the node said.
     pub message: String,
+    /// It served the revision, and went back by itself when its lease had run out.
+    #[serde(skip_serializing_if = "is_default")]
+    pub reverted: bool,
     /// When.
     pub at: Timestamp,
 }

@@ -13,6 +13,7 @@ use super::sql::{BATCH, SqlStore, placeholders, unsigned};
 use crate::model::canonical;
 use crate::model::timestamp::Timestamp;
 use crate::plan::NodeCount;
+use crate::rollout::selection::is_validator;
 
 /// A replica that was not seen alive for so long is taken for dead, and its nodes for disconnected.
 const REPLICA_IS_DEAD_AFTER: Duration = Duration::from_secs(15);
@@ -25,13 +26,15 @@ struct StoredRefusal {
     #[serde(default)]
     resources: Vec<String>,
     message: String,
+    #[serde(default)]
+    reverted: bool,
     at: i64,
 }
 
 /// Longest id of a node, in bytes: PostgreSQL's index takes a key of 2,700 at most.
 const ID_MAX: usize = 1_024;
 
-const COLUMNS: usize = 17;
+const COLUMNS: usize = 18;
 /// So many nodes are written in one statement. SQLite looks for a parameter's name in a list of all of them, so the time that a
 /// statement takes grows with the square of its rows; and one of always the same size is prepared once.
 const ROWS: usize = 16;
@@ -39,7 +42,7 @@ const ROWS: usize = 16;
 const AT_ONCE: usize = 1_024;
 const PUT: &str = "INSERT INTO node (fleet, id, replica, connected, class, user_agent, zone, labels, connected_at, \
      sent_revision, acked_revision, live_revision, staged_revision, refused, updated_at, \
-     wanted_revision, problems) VALUES ";
+     wanted_revision, problems, validator) VALUES ";
 /// A node that has gone to another replica is that replica's: the old one's word that the stream has ended comes late. If
 /// both have a stream of it, whoever wrote last owns the row and the other is its rival.
 const PUT_OVER: &str = " ON CONFLICT (fleet, id) DO UPDATE SET replica = excluded.replica, \
@@ -47,7 +50,7 @@ const PUT_OVER: &str = " ON CONFLICT (fleet, id) DO UPDATE SET replica = exclude
      labels = excluded.labels, connected_at = excluded.connected_at, sent_revision = excluded.sent_revision, \
      acked_revision = excluded.acked_revision, live_revision = excluded.live_revision, \
      staged_revision = excluded.staged_revision, refused = excluded.refused, updated_at = excluded.updated_at, \
-     wanted_revision = excluded.wanted_revision, problems = excluded.problems, \
+     wanted_revision = excluded.wanted_revision, problems = excluded.problems, validator = excluded.validator, \
      rival = CASE WHEN node.rival = excluded.replica THEN node.replica ELSE node.rival END \
      WHERE node.replica = excluded.replica OR excluded.connected = 1";
 const PAGE: &str = "SELECT node.*, replica.seen_at FROM node LEFT JOIN replica ON replica.id = node.replica \
@@ -187,11 +190,13 @@ impl SqlStore {
 
     /// A replica that was seen since then is alive. Both times are the database's, so clocks need not agree.
     pub(super) async fn alive_since(&self, connection: &mut AnyConnection) -> Result<Timestamp> {
-        let now = self.now(connection).await?;
-        Ok(Timestamp::from_micros(
-            now.as_micros() - REPLICA_IS_DEAD_AFTER.as_micros() as i64,
-        ))
+        Ok(alive_since(self.now(connection).await?))
     }
+}
+
+/// A replica that was seen since then is alive now.
+pub(super) fn alive_since(now: Timestamp) -> Timestamp {
+    Timestamp::from_micros(now.as_micros() - REPLICA_IS_DEAD_AFTER.as_micros() as i64)
 }
 
 async fn put(connection: &mut AnyConnection, replica: &str, nodes: &[&NodeStatus]) -> Result<()> {
@@ -224,7 +229,8 @@ async fn put(connection: &mut AnyConnection, replica: &str, nodes: &[&NodeStatus
             .bind(node.updated_at.as_micros());
         query = query
             .bind(node.wanted_revision.map(|number| number as i64))
-            .bind(canonical::to_bytes(&node.problems));
+            .bind(canonical::to_bytes(&node.problems))
+            .bind(i64::from(is_validator(&node.labels)));
     }
     query.execute(connection).await?;
     Ok(())
@@ -288,6 +294,7 @@ fn stored(refusal: &Refusal) -> Vec<u8> {
         type_url: refusal.type_url.clone(),
         resources: refusal.resources.clone(),
         message: refusal.message.clone(),
+        reverted: refusal.reverted,
         at: refusal.at.as_micros(),
     })
 }
@@ -298,6 +305,7 @@ fn refusal(bytes: &[u8]) -> Result<Refusal, serde_json::Error> {
         type_url,
         resources,
         message,
+        reverted,
         at,
     } = serde_json::from_slice(bytes)?;
     Ok(Refusal {
@@ -305,6 +313,7 @@ fn refusal(bytes: &[u8]) -> Result<Refusal, serde_json::Error> {
         type_url,
         resources,
         message,
+        reverted,
         at: Timestamp::from_micros(at),
     })
 }

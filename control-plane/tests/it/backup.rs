@@ -63,6 +63,7 @@ async fn roll_out(store: &SqlStore) {
             type_url: "t".to_owned(),
             resources: vec!["r".to_owned()],
             message: "no".to_owned(),
+            reverted: false,
             at: Timestamp::from_micros(0),
         };
         let refused = store.refuse_rollout("default", active.to, &node).await;

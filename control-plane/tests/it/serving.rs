@@ -63,7 +63,7 @@ async fn each_node_gets_exactly_its_revision_on_every_kind_of_stream_and_the_old
             zone: "",
             labels: &labels,
         };
-        want(1, Some(&half), node) == 2
+        want(1, Some(&half), node, ClientClass::Envoy).revision == 2
     };
     let chosen = clients.keys().filter(|id| is_chosen(id)).count();
     assert!((1..24).contains(&chosen), "{chosen} of 24");

@@ -7,5 +7,7 @@ mod course;
 mod database_away;
 mod driver_killed;
 mod joining;
+mod leased;
 mod refused;
 mod stage;
+mod together;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use utoipa::ToSchema;
+use xds::node::ClientClass;
 
 use crate::api::ApiState;
 use crate::api::problem::Result;
@@ -12,6 +13,7 @@ use crate::model::timestamp::Timestamp;
 use crate::rollout::selection::{Member, Selection};
 use crate::rollout::strategy::{Strategy, Wave};
 use crate::rollout::verdict::Verdict;
+use crate::rollout::want::{Phase, want};
 use crate::rollout::{self, EventKind, State};
 use crate::store::node_status::NodeStatus;
 use crate::store::rollout::StoredEvent;
@@ -136,7 +138,7 @@ struct NodeInRollout {
     /// Its zone.
     #[serde(skip_serializing_if = "String::is_empty")]
     zone: String,
-    /// The wave that took it; absent if none has.
+    /// The wave that took it; absent if none has, as of validators.
     #[serde(skip_serializing_if = "Option::is_none")]
     wave: Option<u32>,
     /// The revision that it is to serve.
@@ -249,12 +251,17 @@ impl Rollout {
 impl NodeInRollout {
     fn new(rollout: &rollout::Rollout, wave: Option<u32>, status: &NodeStatus) -> Self {
         let refused = status.refused.as_ref();
-        let chosen = rollout.chooses(member(status));
+        let class = ClientClass::ALL
+            .into_iter()
+            .find(|class| class.as_str() == status.class);
+        let class = class.unwrap_or(ClientClass::Envoy);
+        let want = want(rollout.from, Some(rollout), member(status), class);
+        let serves = want.phase == Phase::Activate;
         Self {
             id: status.id.clone(),
             zone: status.zone.clone(),
             wave,
-            wanted: if chosen { rollout.to } else { rollout.from },
+            wanted: if serves { want.revision } else { rollout.from },
             has: driver::has(status),
             connected: status.connected,
             refused: refused
@@ -341,6 +348,9 @@ fn wave_of(
     selections: &BTreeMap<u32, Selection>,
     status: &NodeStatus,
 ) -> Option<u32> {
+    if member(status).is_validator() {
+        return None;
+    }
     let mut selections = selections.iter();
     let first = selections.find(|(_, selection)| selection.contains(&rollout.salt, member(status)));
     first.map(|(wave, _)| *wave)

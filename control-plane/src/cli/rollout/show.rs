@@ -88,7 +88,7 @@ fn table(rollout: &Value) -> String {
 
 fn waves(rollout: &Value) -> String {
     let mut table = Table::new(&[
-        "WAVE", "TAKES", "PROGRESS", "WANTED", "ACKED", "LIVE", "REFUSED", "LOST",
+        "WAVE", "TAKES", "PROGRESS", "WANTED", "STAGED", "ACKED", "LIVE", "REFUSED", "LOST",
     ]);
     for wave in list(rollout, "waves") {
         let index = wave.get("index").and_then(Value::as_u64).unwrap_or(0) + 1;
@@ -97,10 +97,19 @@ fn waves(rollout: &Value) -> String {
             name => format!("{index} {name}"),
         };
         let nodes = wave.get("nodes").cloned().unwrap_or_default();
-        let [wanted, acked, live, refused, lost] =
-            ["wanted", "acknowledged", "live", "refused", "lost"].map(|field| text(&nodes, field));
+        let [wanted, staged, acked, live, refused, lost] = [
+            "wanted",
+            "staged",
+            "acknowledged",
+            "live",
+            "refused",
+            "lost",
+        ]
+        .map(|field| text(&nodes, field));
         let [takes, progress] = ["takes", "progress"].map(|field| text(wave, field));
-        table.row([name, takes, progress, wanted, acked, live, refused, lost]);
+        table.row([
+            name, takes, progress, wanted, staged, acked, live, refused, lost,
+        ]);
     }
     table.to_string()
 }

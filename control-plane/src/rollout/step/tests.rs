@@ -4,7 +4,8 @@ use super::*;
 use crate::rollout::begin::{Begin, begin};
 use crate::rollout::built_in::built_in;
 use crate::rollout::observed::Node;
-use crate::rollout::strategy::Strategy;
+use crate::rollout::strategy::{Strategy, Wave};
+use crate::rollout::want::{Phase, Want, want};
 
 const SECOND: i64 = 1_000_000;
 
@@ -24,6 +25,7 @@ impl Play {
             strategy,
             reason: "",
             by: "ann",
+            validators: false,
             instead_of: None,
         };
         let node = |n: usize| Node {
@@ -32,6 +34,8 @@ impl Play {
             labels: BTreeMap::new(),
             connected: true,
             has: Some(1),
+            stages: false,
+            staged: None,
             doubtful: false,
         };
         Self {
@@ -58,16 +62,19 @@ impl Play {
         Some((kinds, self.rollout.state))
     }
 
-    /// Every node takes what it is to have.
+    /// Every node does what it is told.
     fn take(&mut self) {
         for node in &mut self.observed.nodes {
-            let chosen = self.rollout.chooses(node.member());
-            node.has = Some(if chosen {
-                self.rollout.to
-            } else {
-                self.rollout.from
-            });
+            node.follow(wanted(&self.rollout, node));
         }
+    }
+
+    /// The same with our own proxies in the place of other clients, but for the first of every so many nodes.
+    fn with_proxies(mut self, one_other_of: usize) -> Self {
+        for (n, node) in self.observed.nodes.iter_mut().enumerate() {
+            node.stages = !n.is_multiple_of(one_other_of);
+        }
+        self
     }
 
     fn connect(&mut self, connected: bool) {
@@ -78,9 +85,7 @@ impl Play {
 
     fn moved(&self) -> usize {
         let nodes = self.observed.nodes.iter();
-        nodes
-            .filter(|node| self.rollout.chooses(node.member()))
-            .count()
+        nodes.filter(|node| serves(&self.rollout, node)).count()
     }
 
     fn traffic(&mut self, errors: u64) {
@@ -100,10 +105,20 @@ impl Play {
             type_url: String::new(),
             resources: Vec::new(),
             message: "no".to_owned(),
+            reverted: false,
             at: Timestamp::default(),
         };
         self.observed.refusals = (0..nodes).map(refused).collect();
     }
+}
+
+fn wanted(rollout: &Rollout, node: &Node) -> Want {
+    want(rollout.from, Some(rollout), node.member(), node.class())
+}
+
+fn serves(rollout: &Rollout, node: &Node) -> bool {
+    let want = wanted(rollout, node);
+    (want.revision, want.phase) == (rollout.to, Phase::Activate)
 }
 
 #[test]
@@ -226,7 +241,7 @@ fn a_wave_whose_nodes_have_all_gone_is_waited_for_to_the_end() {
         .observed
         .nodes
         .iter_mut()
-        .find(|node| play.rollout.chooses(node.member()));
+        .find(|node| serves(&play.rollout, node));
     canary.unwrap().connected = false;
     assert_eq!(play.step(59), None);
     assert_eq!(play.step(1).unwrap().1, State::RollingBack);
@@ -274,4 +289,175 @@ fn a_fleet_without_its_first_revision_goes_back_to_nothing() {
     play.refuse(1);
     assert_eq!(play.step(1).unwrap().1, State::RollingBack);
     assert_eq!(play.step(1).unwrap().1, State::RolledBack);
+}
+
+/// One wave of everybody, who are waited for.
+fn together() -> Strategy {
+    let everybody = Wave {
+        percent: Some(100.0),
+        share: 1.0,
+        settle: Duration::from_millis(60_000),
+        ..Wave::default()
+    };
+    Strategy {
+        waves: vec![everybody],
+        ..built_in("all-at-once").unwrap()
+    }
+}
+
+#[test]
+fn nobody_serves_it_before_every_proxy_is_ready() {
+    let mut play = Play::new(&together(), 10).with_proxies(5);
+    let chosen = play.step(0).unwrap();
+    assert_eq!(chosen, (vec![EventKind::Advanced], State::Staging));
+    assert_eq!(play.moved(), 0);
+    play.take();
+    let slow = &mut play.observed.nodes[7];
+    (slow.has, slow.staged) = (Some(1), None);
+    assert_eq!(play.step(59), None);
+    assert_eq!(play.moved(), 0);
+    play.take();
+    let (kinds, state) = play.step(0).unwrap();
+    assert_eq!((kinds, state), (vec![EventKind::Moved], State::Settling));
+    assert_eq!(play.moved(), 10);
+    play.take();
+    assert_eq!(play.step(1).unwrap().1, State::Completed);
+}
+
+#[test]
+fn what_one_proxy_refuses_none_has_served() {
+    let mut play = Play::new(&together(), 10).with_proxies(10);
+    play.step(0);
+    play.take();
+    play.observed.nodes[3].staged = None;
+    play.refuse(4);
+    assert_eq!(play.step(1).unwrap().1, State::RollingBack);
+    assert_eq!(play.moved(), 0);
+    play.take();
+    assert_eq!(play.step(1).unwrap().1, State::RolledBack);
+}
+
+#[test]
+fn who_is_not_ready_in_time_is_judged_by_the_share_of_the_wave() {
+    for (share, state) in [(0.5, State::Settling), (0.6, State::RollingBack)] {
+        let mut strategy = together();
+        strategy.waves[0].share = share;
+        let mut play = Play::new(&strategy, 10).with_proxies(11);
+        play.observed.nodes[0].stages = true;
+        play.step(0);
+        for node in &mut play.observed.nodes[5..] {
+            node.staged = Some(2);
+        }
+        assert_eq!(play.step(59), None);
+        assert_eq!(play.step(1).unwrap().1, state);
+    }
+}
+
+#[test]
+fn a_wave_without_our_proxies_or_that_waits_for_nobody_does_not_stage() {
+    let mut play = Play::new(&together(), 10);
+    assert_eq!(play.step(0).unwrap().1, State::Settling);
+    let mut play = Play::named("all-at-once", 10).with_proxies(2);
+    assert_eq!(play.step(0).unwrap().1, State::Settling);
+    assert_eq!(play.moved(), 10);
+}
+
+#[test]
+fn every_step_of_a_wave_stages_for_itself() {
+    let mut strategy = together();
+    strategy.max_step = Some(4);
+    let mut play = Play::new(&strategy, 10).with_proxies(11);
+    play.observed.nodes[0].stages = true;
+    let mut moved = Vec::new();
+    while play.rollout.state != State::Completed {
+        let before = play.moved();
+        assert_eq!(play.step(1).unwrap().1, State::Staging);
+        assert_eq!(play.moved(), before);
+        play.take();
+        assert_eq!(play.step(1).unwrap().1, State::Settling);
+        moved.push(play.moved());
+        play.take();
+        if play.moved() == 10 && !play.rollout.selection.partial {
+            play.step(1);
+        }
+    }
+    assert_eq!(moved, [4, 8, 10]);
+}
+
+#[test]
+fn a_wave_is_leased_until_it_has_passed() {
+    let mut play = Play::named("canary-then-all", 40).with_proxies(41);
+    play.observed.nodes[0].stages = true;
+    let mut leased = Vec::new();
+    while play.rollout.state != State::Completed {
+        play.step(0);
+        play.take();
+        play.step(0);
+        play.take();
+        let nodes = play.observed.nodes.iter();
+        let wants: Vec<_> = nodes.map(|node| wanted(&play.rollout, node)).collect();
+        leased.push(wants.iter().filter(|want| want.lease.is_some()).count());
+        play.step(1);
+        play.traffic(0);
+        play.step(600);
+        play.observed.new = Traffic::default();
+    }
+    assert_eq!(leased, [1, 3, 16, 0]);
+}
+
+/// The nodes are all proxies, and the last so many are validators that are being asked.
+fn validating(strategy: &Strategy, nodes: usize, validators: usize) -> Play {
+    let mut play = Play::new(strategy, nodes).with_proxies(nodes + 1);
+    for node in &mut play.observed.nodes[nodes - validators..] {
+        node.labels = BTreeMap::from([("role".to_owned(), "validator".to_owned())]);
+    }
+    let what = Begin {
+        id: "r",
+        fleet: "f",
+        from: 1,
+        to: 2,
+        strategy,
+        reason: "",
+        by: "ann",
+        validators: true,
+        instead_of: None,
+    };
+    play.rollout = begin(what, Timestamp::default()).0;
+    play
+}
+
+#[test]
+fn validators_have_it_before_anybody_is_chosen_and_are_in_no_wave() {
+    let mut play = validating(&built_in("canary-then-all").unwrap(), 6, 2);
+    let judged = Some((vec![EventKind::Judged], State::Validating));
+    assert_eq!(play.step(0), judged);
+    assert_eq!(play.step(59), None);
+    assert_eq!(play.moved(), 2);
+    play.take();
+    let (kinds, state) = play.step(0).unwrap();
+    assert_eq!(kinds, [EventKind::Moved, EventKind::Advanced]);
+    assert_eq!(
+        (state, play.rollout.selection.nodes.len()),
+        (State::Settling, 1)
+    );
+    let chosen = play.rollout.selection.nodes.first().unwrap();
+    assert!(!["n4", "n5"].contains(&chosen.as_str()));
+}
+
+#[test]
+fn what_a_validator_refuses_or_does_not_take_in_time_ends_there() {
+    let mut strategy = together();
+    strategy.on_failure = OnFailure::Pause;
+    strategy.gates.max_refusals = 9;
+    let mut late = validating(&strategy, 6, 6);
+    late.step(0);
+    assert_eq!(late.step(59), None);
+    assert_eq!(late.step(1).unwrap().1, State::RollingBack);
+    let mut refused = validating(&strategy, 6, 6);
+    refused.refuse(1);
+    assert_eq!(refused.step(1).unwrap().1, State::RollingBack);
+    refused.observed.nodes[1].has = Some(2);
+    assert_eq!(refused.step(1), None);
+    refused.take();
+    assert_eq!(refused.step(1).unwrap().1, State::RolledBack);
 }

@@ -12,7 +12,7 @@ use crate::rollout::step::step;
 use crate::rollout::strategy::{OnFailure, Strategy as Waves, Wave};
 use crate::rollout::verb::Verb;
 use crate::rollout::verdict::{Gate, Outcome};
-use crate::rollout::want::want;
+use crate::rollout::want::{Phase, want};
 use crate::rollout::{Change, EventKind, Rollout, State};
 
 type Verdict = Result<(), TestCaseError>;
@@ -58,7 +58,7 @@ pub(super) fn of_a_change(
     );
     nests_as_it_stands(before, next, &observed.nodes)?;
     grows_as_far_as_it_may(before, next, observed)?;
-    let grows = before.selection != next.selection;
+    let grows = before.selection != next.selection || before.activated() != next.activated();
     if grows || next.wave > before.wave || next.state == State::Completed {
         gates_hold(before, next, observed, now)?;
     }
@@ -83,15 +83,28 @@ pub(super) fn what_fails_stops(
         .iter()
         .map(|it| it.node.as_str())
         .collect();
-    let (have, members) = have(before, observed);
+    let (have, members) = match before.state {
+        State::Staging => ready(before, observed),
+        State::Validating => validated(before, observed),
+        _ => have(before, observed),
+    };
     let share = before.strategy.waves[before.wave as usize].share;
-    let late = before.state == State::Settling
-        && before.deadline.is_some_and(|deadline| now >= deadline)
-        && (have as f64) < share * members as f64;
+    let missing = if before.state == State::Validating {
+        have < members || members == 0
+    } else {
+        (have as f64) < share * members as f64
+    };
+    let waits = matches!(
+        before.state,
+        State::Validating | State::Staging | State::Settling
+    );
+    let late = waits && before.deadline.is_some_and(|deadline| now >= deadline) && missing;
     let fails = late
+        || (before.state == State::Validating && a_validator_refused(observed))
         || refused.len() > before.strategy.gates.max_refusals as usize
-        || (!before.selection.is_empty() && healthy(before, observed) == Some(false));
+        || (!before.activated().is_empty() && healthy(before, observed) == Some(false));
     let stopped = match before.strategy.on_failure {
+        _ if before.state == State::Validating => next.state == State::RollingBack,
         OnFailure::RollBack => matches!(next.state, State::RollingBack | State::RolledBack),
         OnFailure::Pause => matches!(
             next.state,
@@ -113,6 +126,8 @@ fn is_told(before: &Rollout, change: &Change) -> Verdict {
     let told = |kind| change.events.iter().any(|event| event.kind == kind);
     if change.next.selection != before.selection {
         prop_assert!(told(EventKind::Advanced));
+    } else if change.next.activated() != before.activated() {
+        prop_assert!(told(EventKind::Moved));
     }
     if change.next.wave != before.wave {
         prop_assert!(told(EventKind::Moved));
@@ -135,14 +150,27 @@ fn is_told(before: &Rollout, change: &Change) -> Verdict {
 fn is_a_transition(before: &Rollout, next: &Rollout) -> Verdict {
     use State::{
         Advancing, AwaitingApproval, Baking, Completed, Paused, RolledBack, RollingBack, Settling,
+        Staging, Validating,
     };
     let legal = before.state == next.state
         || match before.state {
+            Validating => matches!(
+                next.state,
+                AwaitingApproval | Advancing | Staging | Settling | RollingBack
+            ),
             AwaitingApproval => matches!(next.state, RollingBack | Paused),
-            Advancing => matches!(next.state, Settling | RollingBack | Paused),
+            Advancing => matches!(next.state, Staging | Settling | RollingBack | Paused),
+            Staging => matches!(next.state, Settling | RollingBack | Paused),
             Settling | Baking => matches!(
                 next.state,
-                Baking | Settling | Advancing | AwaitingApproval | Completed | RollingBack | Paused
+                Baking
+                    | Staging
+                    | Settling
+                    | Advancing
+                    | AwaitingApproval
+                    | Completed
+                    | RollingBack
+                    | Paused
             ),
             Paused => next.state == RollingBack,
             RollingBack => next.state == RolledBack,
@@ -160,7 +188,7 @@ pub(super) fn two_revisions(stable: u64, rollout: &Rollout, nodes: &[Node]) -> V
     let active = (!rollout.state.is_terminal()).then_some(rollout);
     let all: BTreeSet<u64> = nodes
         .iter()
-        .map(|node| want(stable, active, node.member()))
+        .map(|node| want(stable, active, node.member(), node.class()).revision)
         .collect();
     prop_assert_eq!(rollout.from, stable);
     prop_assert!(
@@ -175,7 +203,11 @@ pub(super) fn survives_storage(rollout: &Rollout, nodes: &[Node]) -> Verdict {
     let selection = serde_json::to_vec(&rollout.selection).unwrap();
     let strategy = serde_json::to_vec(&rollout.strategy).unwrap();
     let paused = serde_json::to_vec(&rollout.paused).unwrap();
+    let activated = serde_json::to_vec(&rollout.activated).unwrap();
+    let confirmed = serde_json::to_vec(&rollout.confirmed).unwrap();
     let again = Rollout {
+        activated: serde_json::from_slice(&activated).unwrap(),
+        confirmed: serde_json::from_slice(&confirmed).unwrap(),
         paused: serde_json::from_slice(&paused).unwrap(),
         selection: serde_json::from_slice::<Selection>(&selection).unwrap(),
         strategy: serde_json::from_slice::<Waves>(&strategy).unwrap(),
@@ -183,13 +215,54 @@ pub(super) fn survives_storage(rollout: &Rollout, nodes: &[Node]) -> Verdict {
     };
     prop_assert_eq!(&again, rollout);
     for node in nodes {
-        prop_assert_eq!(again.chooses(node.member()), rollout.chooses(node.member()));
+        let wants = |rollout| want(1, Some(rollout), node.member(), node.class());
+        prop_assert_eq!(wants(&again), wants(rollout));
     }
     Ok(())
 }
 
-/// Whoever was chosen stays chosen, known or not.
-pub(super) fn nests(before: &Rollout, next: &Rollout, nodes: &[Node]) -> Verdict {
+/// Whether a node is to serve the new revision.
+fn serves(rollout: &Rollout, node: &Node) -> bool {
+    let want = want(rollout.from, Some(rollout), node.member(), node.class());
+    (want.revision, want.phase) == (rollout.to, Phase::Activate)
+}
+
+/// Whoever served the one serves the other.
+pub(super) fn goes_forward(old: &Rollout, new: &Rollout, nodes: &[Node]) -> Verdict {
+    for node in nodes {
+        let left = serves(old, node) && !serves(new, node);
+        prop_assert!(!left, "{} is left behind", node.id);
+    }
+    Ok(())
+}
+
+/// Whoever is confirmed is activated, whoever is activated is chosen, and a lease is for those between the first two.
+pub(super) fn each_contains_the_next(rollout: &Rollout, nodes: &[Node]) -> Verdict {
+    let wave = &rollout.strategy.waves[rollout.wave as usize];
+    let is_last = rollout.wave as usize + 1 == rollout.strategy.waves.len();
+    let leases = !is_last && wave.lease().as_millis() > 0;
+    for node in nodes {
+        let is_in = |selection: &Selection| selection.contains(&rollout.salt, node.member());
+        let (chosen, activated) = (is_in(&rollout.selection), is_in(rollout.activated()));
+        let confirmed = is_in(rollout.confirmed());
+        prop_assert!((chosen || !activated) && (activated || !confirmed));
+        let want = want(rollout.from, Some(rollout), node.member(), node.class());
+        let validates = node.member().is_validator();
+        let leased = leases && serves(rollout, node) && !confirmed && !validates;
+        let ended = rollout.state.is_terminal();
+        prop_assert_eq!(want.lease.is_some(), leased && !ended, "{}", node.id);
+        let new = want.revision == rollout.to;
+        prop_assert!(
+            !new || chosen || validates || ended,
+            "{} is not chosen",
+            node.id
+        );
+    }
+    Ok(())
+}
+
+/// Whoever was chosen stays chosen, known or not; the same of who is activated, and who is confirmed.
+fn nests(before: &Rollout, next: &Rollout, nodes: &[Node]) -> Verdict {
     let ids = ["p0", "p1"];
     let none = std::collections::BTreeMap::new();
     let probes = ids.iter().flat_map(|id| {
@@ -200,11 +273,20 @@ pub(super) fn nests(before: &Rollout, next: &Rollout, nodes: &[Node]) -> Verdict
             labels: none,
         })
     });
+    let parts = [
+        (&before.selection, &next.selection),
+        (before.activated(), next.activated()),
+        (before.confirmed(), next.confirmed()),
+    ];
     for member in nodes.iter().map(Node::member).chain(probes) {
-        let was = before.selection.contains(&before.salt, member);
-        let is = next.selection.contains(&next.salt, member);
-        prop_assert!(!was || is, "{member:?} moves back");
+        for (was, is) in parts {
+            let was = was.contains(&before.salt, member);
+            let is = is.contains(&next.salt, member);
+            prop_assert!(!was || is, "{member:?} moves back");
+        }
     }
+    let confirms = before.confirmed() != next.confirmed();
+    prop_assert!(!confirms || next.wave > before.wave, "confirmed too soon");
     Ok(())
 }
 
@@ -215,7 +297,7 @@ fn nests_as_it_stands(before: &Rollout, next: &Rollout, nodes: &[Node]) -> Verdi
     let failed = |rollout: &Rollout| rollout.state == State::Paused && rollout.outcome.is_some();
     let fails = failed(next) && !failed(before);
     for node in nodes {
-        let (was, is) = (before.chooses(node.member()), next.chooses(node.member()));
+        let (was, is) = (serves(before, node), serves(next, node));
         if fails {
             let has = node.has == Some(next.to);
             prop_assert_eq!(is, was && has, "{} when it fails", node.id);
@@ -232,7 +314,7 @@ fn nests_as_it_stands(before: &Rollout, next: &Rollout, nodes: &[Node]) -> Verdi
 fn grows_as_far_as_it_may(before: &Rollout, next: &Rollout, observed: &Observed) -> Verdict {
     let chosen =
         |rollout: &Rollout, node: &Node| rollout.selection.contains(&rollout.salt, node.member());
-    let connected = || observed.nodes.iter().filter(|node| node.connected);
+    let connected = || in_waves(observed).filter(|node| node.connected);
     let moved = connected().filter(|node| !chosen(before, node) && chosen(next, node));
     let moved: Vec<&Node> = moved.collect();
     if let Some(most) = next.strategy.max_step {
@@ -288,7 +370,7 @@ fn gates_hold(before: &Rollout, next: &Rollout, observed: &Observed, now: Timest
         "it goes on after a refusal"
     );
     prop_assert_eq!(next.refusals_judged as usize, observed.refusals.len());
-    let somebody = !before.selection.is_empty();
+    let somebody = !before.activated().is_empty();
     prop_assert!(
         !somebody || healthy(before, observed) != Some(false),
         "it goes on while requests fail"
@@ -312,6 +394,17 @@ fn gates_hold(before: &Rollout, next: &Rollout, observed: &Observed, now: Timest
                 prop_assert!(have.0 >= wave.min_nodes as usize, "too few nodes are left");
                 prop_assert!(!(doubtful && asks(wave)), "a node is doubtful");
             }
+        }
+        State::Validating => {
+            let (have, all) = validated(before, observed);
+            prop_assert!(have == all && all > 0, "a validator does not have it");
+            prop_assert!(!a_validator_refused(observed), "a validator refused it");
+        }
+        State::Staging => {
+            let over = before.deadline.is_some_and(|deadline| now >= deadline);
+            let (ready, all) = ready(before, observed);
+            let enough = ready as f64 >= wave.share * all as f64;
+            prop_assert!(ready == all || (over && enough), "some are not ready");
         }
         State::Settling | State::Baking => {
             prop_assert!(!(doubtful && asks(wave)), "a node is doubtful");
@@ -337,10 +430,44 @@ fn gates_hold(before: &Rollout, next: &Rollout, observed: &Observed, now: Timest
     Ok(())
 }
 
-/// How many nodes have the new revision, of how many that are to have it.
+/// The nodes that are in waves.
+fn in_waves(observed: &Observed) -> impl Iterator<Item = &Node> + Clone {
+    let nodes = observed.nodes.iter();
+    nodes.filter(|node| !node.member().is_validator())
+}
+
+/// How many validators have the new revision, of how many that are connected.
+fn validated(rollout: &Rollout, observed: &Observed) -> (usize, usize) {
+    let all = observed.nodes.iter();
+    let all = all.filter(|node| node.connected && node.member().is_validator());
+    let have = all.clone().filter(|node| node.has == Some(rollout.to));
+    (have.count(), all.count())
+}
+
+fn a_validator_refused(observed: &Observed) -> bool {
+    let mut validators = observed.nodes.iter();
+    validators.any(|node| {
+        let refused = observed.refusals.iter().any(|it| it.node == node.id);
+        node.member().is_validator() && refused
+    })
+}
+
+/// How many proxies are ready for the new revision, of how many that are to get ready.
+fn ready(rollout: &Rollout, observed: &Observed) -> (usize, usize) {
+    let is_in =
+        |selection: &Selection, node: &Node| selection.contains(&rollout.salt, node.member());
+    let members = in_waves(observed).filter(|node| {
+        let waits = is_in(&rollout.selection, node) && !is_in(rollout.activated(), node);
+        node.connected && node.stages && waits
+    });
+    let is_ready = |node: &&Node| node.staged == Some(rollout.to) || node.has == Some(rollout.to);
+    (members.clone().filter(is_ready).count(), members.count())
+}
+
+/// How many nodes have the new revision, of how many that are to serve it.
 fn have(rollout: &Rollout, observed: &Observed) -> (usize, usize) {
-    let members = observed.nodes.iter().filter(|node| node.connected);
-    let members = members.filter(|node| rollout.selection.contains(&rollout.salt, node.member()));
+    let members = in_waves(observed).filter(|node| node.connected);
+    let members = members.filter(|node| rollout.activated().contains(&rollout.salt, node.member()));
     let members: Vec<&Node> = members.collect();
     let have = members.iter().filter(|node| node.has == Some(rollout.to));
     (have.count(), members.len())
@@ -355,10 +482,8 @@ fn healthy(rollout: &Rollout, observed: &Observed) -> Option<bool> {
     }
     let errors = |errors: u64, requests: u64| errors as f64 / requests as f64;
     let ratio = errors(new.errors, new.requests);
-    let others = observed
-        .nodes
-        .iter()
-        .any(|node| node.connected && !rollout.selection.contains(&rollout.salt, node.member()));
+    let others = in_waves(observed)
+        .any(|node| node.connected && !rollout.activated().contains(&rollout.salt, node.member()));
     match &gate.compare {
         None => Some(ratio <= gate.max_error_ratio.unwrap_or(1.0)),
         Some(_) if !others => Some(true),
@@ -380,7 +505,8 @@ fn goes_back_for_a_reason(
     let fails = matches!(next.state, State::RollingBack | State::Paused);
     if next.state == State::RolledBack {
         for node in observed.nodes.iter().filter(|node| node.connected) {
-            let chosen = before.selection.contains(&before.salt, node.member());
+            let chosen = before.selection.contains(&before.salt, node.member())
+                || node.member().is_validator();
             prop_assert!(
                 !chosen || node.has == Some(before.from),
                 "{} is not back",
@@ -397,11 +523,15 @@ fn goes_back_for_a_reason(
         .iter()
         .map(|it| it.node.as_str())
         .collect();
-    let refused = refused.len() > before.strategy.gates.max_refusals as usize;
-    let unsettled = before.state == State::Settling
-        && before.deadline.is_some_and(|deadline| now >= deadline)
-        && observed.nodes.iter().any(|node| node.connected);
-    let somebody = !before.selection.is_empty();
+    let validates = before.state == State::Validating;
+    let refused = refused.len() > before.strategy.gates.max_refusals as usize
+        || (validates && a_validator_refused(observed));
+    let unsettled = matches!(
+        before.state,
+        State::Validating | State::Staging | State::Settling
+    ) && before.deadline.is_some_and(|deadline| now >= deadline)
+        && (validates || observed.nodes.iter().any(|node| node.connected));
+    let somebody = !before.activated().is_empty();
     let ill = somebody && healthy(before, observed) == Some(false);
     prop_assert!(refused || unsettled || ill, "it fails without a reason");
     Ok(())
@@ -414,9 +544,10 @@ pub(super) fn of_a_verb(before: &Rollout, verb: Verb, change: &Change) -> Verdic
     prop_assert_eq!(last, Some((next.state, next.wave)));
     prop_assert_eq!(change.events[0].kind, EventKind::Ordered);
     prop_assert_eq!(
-        (next.wave, &next.selection),
-        (before.wave, &before.selection)
+        (next.wave, &next.selection, &next.activated),
+        (before.wave, &before.selection, &before.activated)
     );
+    prop_assert_eq!(&next.confirmed, &before.confirmed);
     prop_assert_eq!(next.refusals_judged, before.refusals_judged);
     if verb == Verb::Abort {
         let nobody = before.selection.is_empty();
@@ -470,7 +601,11 @@ impl Law {
             || before.selection != next.selection;
         let on = matches!(
             next.state,
-            State::Advancing | State::Settling | State::AwaitingApproval | State::Completed
+            State::Advancing
+                | State::Staging
+                | State::Settling
+                | State::AwaitingApproval
+                | State::Completed
         );
         if before.state == State::Baking && left && on && !before.promoted {
             let bake = wave.bake.as_millis() as i64 * 1_000;
@@ -481,9 +616,11 @@ impl Law {
         }
         let stops = next.state == State::Paused && before.state != State::Paused;
         let late = next.verdicts.iter().all(|verdict| {
-            verdict.outcome != Outcome::Fail || matches!(verdict.gate, Gate::Share | Gate::Nodes)
+            verdict.outcome != Outcome::Fail
+                || matches!(verdict.gate, Gate::Staged | Gate::Share | Gate::Nodes)
         });
-        if before.state == State::Settling && (stops || next.state == State::RollingBack) && late {
+        let waited = matches!(before.state, State::Staging | State::Settling);
+        if waited && (stops || next.state == State::RollingBack) && late {
             let settle = wave.settle.as_millis() as i64 * 1_000;
             prop_assert!(
                 now - self.since.unwrap_or(i64::MAX) >= settle,

@@ -20,6 +20,9 @@ use crate::rollout::{Event, Rollout, State};
 pub(super) const ZONES: [&str; 4] = ["", "a", "b", "c"];
 const ACTORS: [&str; 2] = ["author", "other"];
 const SECOND: i64 = 1_000_000;
+/// One node of so many is a validator, from this one on.
+const ONE_VALIDATOR_OF: u32 = 11;
+const FIRST_VALIDATOR: u32 = 5;
 
 /// Something that happens.
 #[derive(Clone, Debug)]
@@ -86,6 +89,7 @@ impl World {
             strategy,
             reason: "",
             by: ACTORS[0],
+            validators: nodes.len() > FIRST_VALIDATOR as usize,
             instead_of: None,
         };
         let (row, log) = begin(what, Timestamp::from_micros(0));
@@ -120,7 +124,9 @@ impl World {
                 node.zone = ZONES[zone as usize % ZONES.len()].to_owned();
             }),
             Action::Relabel(n) => self.node(n, |node| {
-                node.labels = labels(node.labels.is_empty());
+                if node.labels.remove("c").is_none() {
+                    node.labels.extend(labels(true));
+                }
             }),
             Action::Doubt(n) => self.node(n, |node| node.doubtful = !node.doubtful),
             Action::Take(n) => self.take(n as usize),
@@ -179,12 +185,18 @@ impl World {
         if self.nodes.len() >= 24 {
             return;
         }
+        let mut labels = labels(label);
+        if self.joined % ONE_VALIDATOR_OF == FIRST_VALIDATOR {
+            labels.insert("role".to_owned(), "validator".to_owned());
+        }
         self.nodes.push(Node {
             id: format!("n{}", self.joined),
             zone: ZONES[zone as usize % ZONES.len()].to_owned(),
-            labels: labels(label),
+            labels,
             connected: true,
             has: Some(self.stable),
+            stages: !self.joined.is_multiple_of(3),
+            staged: None,
             doubtful: false,
         });
         self.joined += 1;
@@ -210,8 +222,13 @@ impl World {
             row.from
         };
         let node = &mut self.nodes[n];
-        if node.connected {
-            node.has = Some(want(stable, active, node.member()));
+        let want = want(stable, active, node.member(), node.class());
+        let refuses = node.stages
+            && row.id == self.row.id
+            && want.revision == row.to
+            && self.refusals.iter().any(|it| it.node == node.id);
+        if node.connected && !refuses {
+            node.follow(want);
         }
     }
 
@@ -229,7 +246,9 @@ impl World {
         }
         let node = &self.nodes[n as usize % count];
         let known = self.refusals.iter().any(|refused| refused.node == node.id);
-        if known || !node.connected || !self.row.chooses(node.member()) {
+        let want = want(self.stable, Some(&self.row), node.member(), node.class());
+        let ready = node.stages && [node.has, node.staged].contains(&Some(self.row.to));
+        if known || ready || !node.connected || want.revision != self.row.to {
             return;
         }
         self.refusals.push(Refused {
@@ -237,6 +256,7 @@ impl World {
             type_url: "t".to_owned(),
             resources: Vec::new(),
             message: "no".to_owned(),
+            reverted: false,
             at: Timestamp::from_micros(self.now),
         });
         self.row.row_version += 1;
@@ -248,7 +268,8 @@ impl World {
         });
         let has = |revision| {
             let mut nodes = self.nodes.iter();
-            nodes.any(|node| node.connected && node.has == Some(revision))
+            let serves = |node: &Node| node.has.unwrap_or(self.row.from) == revision;
+            nodes.any(|node| node.connected && serves(node))
         };
         let traffic = |revision, is_bad| Traffic {
             requests: if has(revision) { requests } else { 0 },
@@ -299,7 +320,7 @@ impl World {
             return Ok(());
         }
         prop_assert_eq!(&rollout, &self.row);
-        if change.next.selection != rollout.selection {
+        if change.next.activated() != rollout.activated() {
             prop_assert_eq!(change.next.refusals_judged as usize, self.refusals.len());
         }
         self.law.driven(&rollout, &change, now)?;
@@ -348,6 +369,10 @@ impl World {
             strategy: &self.row.strategy.clone(),
             reason: "urgent",
             by: ACTORS[0],
+            validators: self
+                .nodes
+                .iter()
+                .any(|node| node.connected && node.member().is_validator()),
             instead_of: Some(&self.row.clone()),
         };
         let now = Timestamp::from_micros(self.now);
@@ -356,7 +381,7 @@ impl World {
         let end = superseded(&old, &next, now);
         prop_assert_eq!(end.next.state, State::Superseded);
         if old.state != State::RollingBack {
-            law::nests(&old, &next, &self.nodes)?;
+            law::goes_forward(&old, &next, &self.nodes)?;
         }
         self.seen.insert(State::Superseded.as_str());
         self.refusals.clear();
@@ -375,6 +400,7 @@ impl World {
     fn accept(&mut self, next: Rollout, events: Vec<Event>) -> Result<(), TestCaseError> {
         law::two_revisions(self.stable, &next, &self.nodes)?;
         law::survives_storage(&next, &self.nodes)?;
+        law::each_contains_the_next(&next, &self.nodes)?;
         self.row = Rollout {
             row_version: next.row_version + 1,
             ..next
@@ -498,14 +524,16 @@ fn limits() -> impl Strategy<Value = Wave> {
         0..3_u32,
         prop_oneof![3 => Just(0_u64), 1 => Just(50)],
         prop_oneof![4 => Just(None), 1 => any::<bool>().prop_map(Some)],
+        prop::option::of(prop_oneof![Just(0_u64), Just(20)]),
     )
         .prop_map(
-            |(bake, settle, share, min_nodes, min_requests, by_another)| Wave {
+            |(bake, settle, share, min_nodes, min_requests, by_another, lease)| Wave {
                 bake: Duration::from_millis(bake * 1_000),
                 settle: Duration::from_millis(settle * 1_000),
                 share,
                 min_nodes,
                 min_requests,
+                lease: lease.map(|lease| Duration::from_millis(lease * 1_000)),
                 approval: by_another.map(|by_another| Approval { by_another }),
                 ..Wave::default()
             },

@@ -11,6 +11,7 @@ use crate::rollout::selection::HASH_END;
 fn serving(rollout: Rollout) -> Serving {
     let brake = Arc::new(Brake::new(&rollout));
     Serving {
+        class: ClientClass::Signalbox,
         assignment: 5,
         stable: Served::new(rollout.from, Snapshot::default()),
         moving: Some(Moving {
@@ -107,7 +108,7 @@ proptest! {
             }
             let node = Member { id, zone: "", labels: &labels };
             let picked = serving.pick(node).served.revision();
-            let wanted = want(1, Some(&row), node);
+            let wanted = want(1, Some(&row), node, ClientClass::Signalbox).revision;
             let braked = refuses.is_some_and(|refuses| refuses <= at);
             let stays = *sent.get(id).unwrap_or(&1);
             prop_assert_eq!(picked, if braked { stays } else { wanted });

@@ -101,6 +101,8 @@ pub(super) const TABLES: [Table; 10] = [
             ("ended_at", Number),
             ("outcome", Text),
             ("row_version", Number),
+            ("activated", Bytes),
+            ("confirmed", Bytes),
         ],
     },
     Table {
@@ -129,6 +131,7 @@ pub(super) const TABLES: [Table; 10] = [
             ("type_url", Text),
             ("resources", Bytes),
             ("message", Text),
+            ("reverted", Number),
         ],
     },
     Table {

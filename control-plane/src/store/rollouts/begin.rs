@@ -4,6 +4,7 @@ use sqlx::AnyConnection;
 
 use super::super::audit::{Entry, add};
 use super::super::error::{Result, StoreError};
+use super::super::nodes::alive_since;
 use super::super::rollout::NewRollout;
 use super::super::sql::SqlStore;
 use super::super::{By, Fleet, Revision};
@@ -16,6 +17,9 @@ use crate::rollout::strategy::{Mode, Strategy};
 
 const HAS_REVISION: &str = "SELECT number FROM revision WHERE fleet = $1 AND number = $2";
 const AUTHOR: &str = "SELECT author FROM revision WHERE fleet = $1 AND number = $2";
+
+const VALIDATORS: &str = "SELECT COUNT(*) FROM node JOIN replica ON replica.id = node.replica \
+     WHERE node.fleet = $1 AND node.validator = 1 AND node.connected = 1 AND replica.seen_at >= $2";
 
 /// What is to be begun.
 struct New<'a> {
@@ -58,7 +62,7 @@ impl SqlStore {
         // Whoever sends a fleet elsewhere than to its newest revision does not want the next commit to bring that back.
         let elsewhere = new.to < fleet.head && is_automatic(&fleet);
         fleet.held = elsewhere.then(|| rollout.id.clone());
-        if active.as_ref().and_then(end::chosen).is_some() || end::chosen(&rollout).is_some() {
+        if active.as_ref().is_some_and(Rollout::gives_any) || rollout.gives_any() {
             fleet.assignment += 1;
         }
         end::write_fleet(&mut tx, &fleet).await?;
@@ -169,6 +173,7 @@ async fn insert(
         strategy: new.strategy,
         reason: new.reason,
         by: new.actor,
+        validators: has_validators(tx, fleet, now).await?,
         instead_of: new.instead_of,
     };
     let (rollout, events) = begin(asked, now);
@@ -179,6 +184,16 @@ async fn insert(
     row::insert(tx, &rollout).await?;
     events::add(tx, &rollout, now, new.actor, &events).await?;
     Ok(rollout)
+}
+
+/// Whether a validator of the fleet is connected.
+async fn has_validators(tx: &mut AnyConnection, fleet: &str, now: Timestamp) -> Result<bool> {
+    let connected: i64 = sqlx::query_scalar(VALIDATORS)
+        .bind(fleet)
+        .bind(alive_since(now).as_micros())
+        .fetch_one(tx)
+        .await?;
+    Ok(connected > 0)
 }
 
 async fn check_revision(tx: &mut AnyConnection, new: &NewRollout<'_>) -> Result<()> {

@@ -7,7 +7,6 @@ use super::super::Fleet;
 use super::super::error::Result;
 use super::{events, row};
 use crate::model::timestamp::Timestamp;
-use crate::rollout::selection::Selection;
 use crate::rollout::{Change, Event, EventKind, Rollout, State};
 
 const WRITE_FLEET: &str = "UPDATE fleet SET stable = $2, assignment = $3, held = $4, change_seq = change_seq + 1 WHERE name = $1";
@@ -69,13 +68,6 @@ pub(super) async fn write_fleet(tx: &mut AnyConnection, fleet: &Fleet) -> Result
         .execute(tx)
         .await?;
     Ok(())
-}
-
-/// The nodes that are to have the new revision.
-pub(super) fn chosen(rollout: &Rollout) -> Option<&Selection> {
-    let goes_back = rollout.state == State::RollingBack || rollout.state.is_terminal();
-    let selection = &rollout.selection;
-    (!goes_back && !selection.is_empty()).then_some(selection)
 }
 
 /// What a rollout is called in the audit trail.

@@ -1,4 +1,4 @@
-//! Nodes that refuse the revision that a rollout goes to. The first refusal of a node moves the rollout's row, so that what
+//! Nodes that refuse the revision that a rollout goes to, or leave it by themselves. The first refusal of a node moves the rollout's row, so that what
 //! was decided without knowing of it fails; what the node says after that is the same refusal.
 
 use sqlx::any::AnyRow;
@@ -18,8 +18,8 @@ const FIND: &str = "SELECT rollout.id, rollout_refusal.row_version FROM rollout 
      WHERE rollout.fleet = $1 AND rollout.to_revision = $2 AND rollout.ended_at IS NULL";
 const MOVE: &str =
     "UPDATE rollout SET row_version = row_version + 1 WHERE id = $1 RETURNING row_version";
-const ADD: &str = "INSERT INTO rollout_refusal (rollout, node, row_version, at, type_url, resources, message) \
-     VALUES ($1, $2, $3, $4, $5, $6, $7)";
+const ADD: &str = "INSERT INTO rollout_refusal (rollout, node, row_version, at, type_url, resources, message, reverted) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
 const ALL: &str = "SELECT * FROM rollout_refusal WHERE rollout = $1 ORDER BY row_version";
 const CHANGED: &str = "UPDATE fleet SET change_seq = change_seq + 1 WHERE name = $1";
 
@@ -61,7 +61,8 @@ impl SqlStore {
         let query = query
             .bind(text(&refused.type_url))
             .bind(canonical::to_bytes(&refused.resources))
-            .bind(text(&refused.message));
+            .bind(text(&refused.message))
+            .bind(i64::from(refused.reverted));
         query.execute(&mut *tx).await?;
         sqlx::query(CHANGED).bind(fleet).execute(&mut *tx).await?;
         self.publish(tx, fleet).await?;
@@ -100,6 +101,7 @@ fn read(row: &AnyRow) -> Result<Refused> {
             what: format!("the refusal of node {node:?}: resources: {error}"),
         })?,
         message: row.try_get("message")?,
+        reverted: row.try_get::<i64, _>("reverted")? != 0,
         at: Timestamp::from_micros(row.try_get("at")?),
         node,
     })

@@ -13,10 +13,11 @@ use crate::rollout::{Rollout, State};
 const ACTIVE: &str = "SELECT * FROM rollout WHERE fleet = $1 AND ended_at IS NULL";
 const INSERT: &str = "INSERT INTO rollout (id, fleet, from_revision, to_revision, strategy, salt, reason, created_by, created_at, \
      state, paused, wave, selection, wave_at, deadline, promoted, verdicts, refusals_judged, approved_by, ended_at, outcome, \
-     row_version) \
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)";
+     row_version, activated, confirmed) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)";
 const UPDATE: &str = "UPDATE rollout SET state = $3, paused = $4, wave = $5, selection = $6, wave_at = $7, deadline = $8, \
-     promoted = $9, verdicts = $10, refusals_judged = $11, approved_by = $12, ended_at = $13, outcome = $14, row_version = $15 \
+     promoted = $9, verdicts = $10, refusals_judged = $11, approved_by = $12, ended_at = $13, outcome = $14, row_version = $15, \
+     activated = $16, confirmed = $17 \
      WHERE id = $1 AND row_version = $2 AND ended_at IS NULL";
 
 /// The active rollout of a fleet.
@@ -73,6 +74,8 @@ fn changing<'q>(query: Query<'q>, rollout: &'q Rollout) -> Query<'q> {
         .bind(rollout.ended_at.map(Timestamp::as_micros))
         .bind(rollout.outcome.as_deref())
         .bind(rollout.row_version as i64)
+        .bind(rollout.activated.as_ref().map(canonical::to_bytes))
+        .bind(rollout.confirmed.as_ref().map(canonical::to_bytes))
 }
 
 /// Reads a row.
@@ -98,6 +101,8 @@ pub(super) fn read(row: &AnyRow) -> Result<Rollout> {
         paused: optional(row, "paused", &corrupt)?,
         wave: u32::try_from(number("wave")?).map_err(|error| corrupt("wave", &error))?,
         selection: document(row, "selection", &corrupt)?,
+        activated: optional(row, "activated", &corrupt)?,
+        confirmed: optional(row, "confirmed", &corrupt)?,
         wave_at: time("wave_at")?,
         deadline: time("deadline")?,
         promoted: number("promoted")? != 0,

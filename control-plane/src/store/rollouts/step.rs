@@ -53,7 +53,7 @@ fn follow(fleet: &mut Fleet, was: &Rollout, next: &Rollout) {
         }
         _ => {}
     }
-    if next.state == State::Completed || end::chosen(was) != end::chosen(next) {
+    if next.state == State::Completed || was.orders() != next.orders() {
         fleet.assignment += 1;
     }
 }

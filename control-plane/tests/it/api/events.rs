@@ -84,6 +84,7 @@ pub(super) fn node(acked: Option<u64>, refused: Option<u64>, connected: bool) ->
             type_url: "t".into(),
             resources: Vec::new(),
             message: "no such cluster".into(),
+            reverted: false,
             at: Timestamp::from_micros(0),
         }),
         updated_at: Timestamp::from_micros(0),

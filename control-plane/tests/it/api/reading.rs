@@ -127,6 +127,7 @@ async fn nodes_are_shown_with_what_they_refused() {
             type_url: "t".into(),
             resources: vec!["r".into()],
             message: "no".into(),
+            reverted: false,
             at: Timestamp::from_micros(0),
         }),
         problems: Vec::new(),

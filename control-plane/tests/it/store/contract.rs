@@ -447,6 +447,7 @@ async fn a_node_is_what_its_replica_last_wrote(fresh: Fresh) {
         type_url: "type.googleapis.com/x".into(),
         resources: vec!["r".into()],
         message: "no".into(),
+        reverted: false,
         at: Timestamp::from_micros(7),
     });
     status.problems = vec!["two".into()];

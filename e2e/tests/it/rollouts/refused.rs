@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 use e2e::wait;
 use serde_json::{Value, json};
 
-use super::stage::{Cast, REVISION, Stage};
+use super::stage::{Cast, REVISION, Stage, seconds as of_text};
 
 /// An address for documentation (RFC 5737), which no host has.
 const NOWHERE: &str = "203.0.113.7";
@@ -147,11 +147,6 @@ async fn step(
     Ok(rollout)
 }
 
-/// Seconds since midnight: no test runs over it for long.
 fn seconds(at: &Value) -> Result<f64> {
-    let text = at.as_str().context("a time")?;
-    let (_, time) = text.split_once('T').context("a time of day")?;
-    let mut parts = time.trim_end_matches('Z').split(':').map(str::parse::<f64>);
-    let mut next = || anyhow::Ok(parts.next().context("a part")??);
-    Ok(next()? * 3600.0 + next()? * 60.0 + next()?)
+    of_text(at.as_str().context("a time")?)
 }

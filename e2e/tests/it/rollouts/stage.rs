@@ -66,6 +66,8 @@ pub(crate) struct Stage {
     started: usize,
     /// How often proxies report.
     report_interval: &'static str,
+    /// What proxies log when a config goes live: the node, and its line.
+    live: Arc<Mutex<Vec<(String, String)>>>,
 }
 
 /// One of the proxies or Envoys.
@@ -123,6 +125,7 @@ impl Stage {
             database: url,
             started: 0,
             report_interval: cast.report_interval,
+            live: Arc::default(),
         };
         let (_, first) = stage.commit(&stage.config("1", "/")).await?;
         for index in 0..cast.proxies {
@@ -185,13 +188,35 @@ impl Stage {
     pub(crate) async fn join(&mut self, node: &str, replica: usize) -> Result<()> {
         let index = self.started;
         self.started += 1;
+        let (live, id) = (self.live.clone(), node.to_owned());
+        let on_line = move |line: &str| {
+            if line.contains("a config goes live") {
+                live.lock().unwrap().push((id.clone(), line.to_owned()));
+            }
+        };
         let settings = ProxySettings::new(node, self.control_planes[replica].xds())
+            .on_line(Arc::new(on_line))
             .bind(bind(index))
             .workers(1)
             .zone(zone(index))
             .arguments(["--report-interval", self.report_interval]);
         self.proxies.push(settings.start().await?);
         Ok(())
+    }
+
+    /// When a revision went live at each proxy where it did, in seconds since midnight by the proxies' logs, from the first.
+    pub(crate) fn went_live(&self, revision: u64) -> Result<Vec<(String, f64)>> {
+        let live = self.live.lock().unwrap();
+        let of_revision = live
+            .iter()
+            .filter(|(_, line)| line.ends_with(&format!("revision={revision}")));
+        let times = of_revision.map(|(node, line)| {
+            let stamp = line.split_whitespace().next().unwrap_or_default();
+            anyhow::Ok((node.clone(), seconds(stamp)?))
+        });
+        let mut times = times.collect::<Result<Vec<_>>>()?;
+        times.sort_by(|one, other| one.1.total_cmp(&other.1));
+        Ok(times)
     }
 
     /// From here on the nodes are the proxies that run now: some have come, and some have gone.
@@ -382,6 +407,14 @@ pub(crate) fn quick_canary() -> Value {
 /// A fleet that moves by [`quick_canary`].
 pub(crate) fn quick_canary_fleet() -> Value {
     json!({"rollout": {"strategy": "quick"}, "strategies": {"quick": quick_canary()}})
+}
+
+/// Seconds since midnight of a time as it is written in answers and logs: no test runs over it for long.
+pub(crate) fn seconds(at: &str) -> Result<f64> {
+    let (_, time) = at.split_once('T').context("a time of day")?;
+    let mut parts = time.trim_end_matches('Z').split(':').map(str::parse::<f64>);
+    let mut next = || anyhow::Ok(parts.next().context("a part")??);
+    Ok(next()? * 3600.0 + next()? * 60.0 + next()?)
 }
 
 fn zone(index: usize) -> &'static str {

@@ -23,6 +23,7 @@ pub(super) fn refused(node: &str) -> Refused {
         type_url: "type.googleapis.com/x".to_owned(),
         resources: vec!["r".to_owned()],
         message: "no".to_owned(),
+        reverted: false,
         at: Timestamp::from_micros(0),
     }
 }
@@ -76,6 +77,7 @@ async fn a_refusal_counts_once_a_node(fresh: Fresh) {
     assert_eq!(nodes, ["b", "a"], "from the first");
     assert!(refusals[0].at >= before && refusals[1].at >= refusals[0].at);
     let told = Refused {
+        reverted: false,
         at: refusals[0].at,
         ..refused("b")
     };
@@ -117,6 +119,7 @@ async fn an_odd_refusal_counts_like_any_other(fresh: Fresh) {
         type_url: "\0".to_owned(),
         resources: vec!["\0".to_owned()],
         message: "\0'; --".to_owned(),
+        reverted: false,
         at: Timestamp::from_micros(0),
     };
     let told = store.refuse_rollout("default", 1, &odd).await.unwrap();
