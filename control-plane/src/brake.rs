@@ -120,7 +120,7 @@ impl State {
 pub(crate) mod tests {
     use super::*;
     use crate::model::timestamp::Timestamp;
-    use crate::rollout::begin::{Begin, begin};
+    use crate::rollout::begin::{Begin, Terms, begin};
     use crate::rollout::strategy::{Gates, OnFailure, Strategy};
 
     /// A rollout from revision 1 to 2 that has chosen nobody.
@@ -140,6 +140,7 @@ pub(crate) mod tests {
             reason: "",
             by: "",
             instead_of: None,
+            terms: Terms::default(),
         };
         Rollout {
             row_version: 1,

@@ -192,7 +192,7 @@ impl Chooser<'_> {
 mod tests {
     use super::*;
     use crate::model::timestamp::Timestamp;
-    use crate::rollout::begin::{Begin, begin};
+    use crate::rollout::begin::{Begin, Terms, begin};
     use crate::rollout::strategy::{Gates, OnFailure, Strategy};
     use proptest::prelude::*;
 
@@ -223,6 +223,7 @@ mod tests {
             reason: "",
             by: "",
             instead_of: None,
+            terms: Terms::default(),
         };
         begin(what, Timestamp::default()).0
     }

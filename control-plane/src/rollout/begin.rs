@@ -27,6 +27,19 @@ pub struct Begin<'a> {
     pub by: &'a str,
     /// The active rollout whose place it takes, if it takes one's.
     pub instead_of: Option<&'a Rollout>,
+    /// What else is said of it.
+    pub terms: Terms<'a>,
+}
+
+/// What is said of a rollout beside where it goes and how.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Terms<'a> {
+    /// No wave begins before this.
+    pub not_before: Option<Timestamp>,
+    /// It waits for nodes alone.
+    pub urgent: bool,
+    /// The rollout that it is a repetition of.
+    pub retries: Option<&'a str>,
 }
 
 /// The first row of a rollout.
@@ -59,6 +72,8 @@ pub fn begin(begin: Begin<'_>, now: Timestamp) -> (Rollout, Vec<Event>) {
         ended_at: None,
         outcome: None,
         row_version: 0,
+        not_before: begin.terms.not_before,
+        urgent: begin.terms.urgent,
     };
     let asks = rollout
         .current()
@@ -71,17 +86,31 @@ pub fn begin(begin: Begin<'_>, now: Timestamp) -> (Rollout, Vec<Event>) {
         },
         ..rollout
     };
-    let detail = match begin.instead_of {
+    let mut detail = match begin.instead_of {
         None => format!("revision {} is to follow {}", begin.to, begin.from),
         Some(other) => format!(
             "revision {} is to follow {}, in place of {}",
             begin.to, begin.from, other.to
         ),
     };
+    let Terms {
+        not_before,
+        urgent,
+        retries,
+    } = begin.terms;
+    if urgent {
+        detail = format!("{detail}, urgently: {}", begin.reason);
+    }
+    if let Some(at) = not_before {
+        detail = format!("{detail}, not before {at}");
+    }
     let data = json!({
         "from": begin.from,
         "to": begin.to,
         "supersedes": begin.instead_of.map(|other| &other.id),
+        "not_before": not_before,
+        "urgent": urgent,
+        "retries": retries,
     });
     let event = rollout.event(EventKind::Started, detail, Some(data));
     (rollout, vec![event])
@@ -136,6 +165,7 @@ mod tests {
             reason: "",
             by: "a",
             instead_of: other,
+            terms: Terms::default(),
         };
         let (rollout, events) = begin(what, Timestamp::from_micros(5));
         assert_eq!(events.len(), 1);

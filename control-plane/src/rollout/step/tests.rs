@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::rollout::begin::{Begin, begin};
+use crate::rollout::begin::{Begin, Terms, begin};
 use crate::rollout::built_in::built_in;
 use crate::rollout::observed::Node;
 use crate::rollout::strategy::Strategy;
@@ -25,6 +25,7 @@ impl Play {
             reason: "",
             by: "ann",
             instead_of: None,
+            terms: Terms::default(),
         };
         let node = |n: usize| Node {
             id: format!("n{n}"),

@@ -49,6 +49,7 @@ pub(super) const TABLES: [Table; 10] = [
             ("author", Text),
             ("message", Text),
             ("created_at", Number),
+            ("not_before", Number),
         ],
     },
     Table {
@@ -101,6 +102,8 @@ pub(super) const TABLES: [Table; 10] = [
             ("ended_at", Number),
             ("outcome", Text),
             ("row_version", Number),
+            ("not_before", Number),
+            ("urgent", Number),
         ],
     },
     Table {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use control_plane::access::Fleets;
 use control_plane::model::timestamp::Timestamp;
 use control_plane::model::{Endpoints, canonical};
+use control_plane::rollout::begin::Terms;
 use control_plane::rollout::built_in::built_in;
 use control_plane::rollout::selection::Selection;
 use control_plane::rollout::strategy::{
@@ -57,6 +58,7 @@ pub(super) fn manual() -> FleetSettings {
         rollout: RolloutSettings {
             mode: Mode::Manual,
             strategy: StrategyRef::default(),
+            ..RolloutSettings::default()
         },
         ..FleetSettings::default()
     }
@@ -74,6 +76,7 @@ pub(super) fn start<'a>(
         strategy,
         reason: "because",
         supersede,
+        terms: Terms::default(),
         by: ADA,
     }
 }
@@ -94,6 +97,7 @@ pub(super) async fn commit_in(
         message: "",
         config: &config,
         release,
+        not_before: None,
     };
     store.commit(commit).await.unwrap();
 }
@@ -221,6 +225,7 @@ async fn a_commit_that_cannot_be_rolled_out_is_not_stored(fresh: Fresh) {
         rollout: RolloutSettings {
             mode: Mode::Automatic,
             strategy: StrategyRef::Named("lost".to_owned()),
+            ..RolloutSettings::default()
         },
         ..FleetSettings::default()
     };
@@ -252,6 +257,7 @@ async fn a_commit_that_cannot_be_rolled_out_is_not_stored(fresh: Fresh) {
                 } else {
                     StrategyRef::Inline(own.clone())
                 },
+                ..RolloutSettings::default()
             },
             strategies: BTreeMap::from([(ALL_AT_ONCE.to_owned(), own.clone())]),
             ..FleetSettings::default()
