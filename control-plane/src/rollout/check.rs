@@ -1,6 +1,8 @@
 //! What is wrong with a strategy, and with what a fleet's settings say of rollouts; which strategy an operator means.
 //! Problems name the field.
 
+mod outside;
+
 use std::collections::BTreeMap;
 
 use crate::model::duration::Duration;
@@ -9,8 +11,10 @@ use crate::model::text;
 
 use super::built_in::{self, built_in};
 use super::strategy::{Compare, Gates, HealthGate, RolloutSettings, Strategy, StrategyRef, Wave};
-use super::webhook::{AllowList, INTERVAL_MIN, TIMEOUT_MAX, Target, Webhook};
-use super::window::Freeze;
+use super::webhook::AllowList;
+
+pub use self::outside::reachable;
+use self::outside::{webhooks, windows};
 
 /// Most waves of a strategy.
 pub const WAVES_MAX: usize = 50;
@@ -20,12 +24,6 @@ pub const NAMED_MAX: usize = 10_000;
 pub const LABELS_MAX: usize = 64;
 /// Longest id of a node, zone, key and value of a label, and name of a wave, in bytes.
 pub const TEXT_MAX: usize = 253;
-/// Most webhooks that a wave asks, with those of the gates: each is asked again and again.
-pub const WEBHOOKS_MAX: usize = 20;
-/// Longest URL of a webhook, in bytes.
-pub const URL_MAX: usize = 2_048;
-/// Most freeze windows of a fleet.
-pub const WINDOWS_MAX: usize = 100;
 /// Most strategies of a fleet.
 pub const STRATEGIES_MAX: usize = 100;
 /// No node serves a revision in less; with 0 every wave would fail.
@@ -84,37 +82,6 @@ pub fn settings(
             }
         });
         windows(check, &rollout.freeze);
-    });
-}
-
-fn windows(check: &mut Check, freeze: &[Freeze]) {
-    check.at("freeze", |check| {
-        at_most(check, freeze.len(), WINDOWS_MAX, "freeze windows");
-    });
-    check.distinct("freeze", freeze.iter().map(|one| &one.name), "name");
-    check.each("freeze", freeze, |check, one| {
-        called(check, &one.name, "window");
-        check.distinct("days", &one.days, "day");
-        if let Err(fault) = one.read() {
-            check.problem_at(fault.field, Code::Invalid, fault.detail);
-        }
-    });
-}
-
-/// Checks that this server may ask the webhooks of a strategy; `check` stands at it. Apart from [`strategy`], for what one
-/// server may not another may, and what is wrong in itself is wrong everywhere.
-pub fn reachable(check: &mut Check, strategy: &Strategy, allowed: &AllowList) {
-    let one = |check: &mut Check, hook: &Webhook| {
-        let refusal = Target::of(&hook.url).ok();
-        if let Some(refusal) = refusal.and_then(|target| allowed.refusal(&target)) {
-            check.problem_at("url", Code::Invalid, refusal);
-        }
-    };
-    check.at("gates", |check| {
-        check.each("webhooks", &strategy.gates.webhooks, one);
-    });
-    check.each("waves", &strategy.waves, |check, wave| {
-        check.each("webhooks", &wave.webhooks, one);
     });
 }
 
@@ -234,49 +201,6 @@ fn names(check: &mut Check, field: &str, names: &[String], what: &str) {
             check.problem(Code::Invalid, detail);
         }
     });
-}
-
-/// Checks webhooks; `others` are asked by the same wave.
-fn webhooks(check: &mut Check, hooks: &[Webhook], others: &[Webhook]) {
-    check.at("webhooks", |check| {
-        let count = hooks.len() + others.len();
-        if !hooks.is_empty() {
-            at_most(check, count, WEBHOOKS_MAX, "webhooks of a wave");
-        }
-    });
-    check.distinct("webhooks", hooks.iter().map(|hook| &hook.name), "name");
-    check.each("webhooks", hooks, |check, hook| {
-        called(check, &hook.name, "webhook");
-        if others.iter().any(|other| other.name == hook.name) {
-            let detail = "a webhook of the gates, which every wave asks, has this name";
-            check.problem_at("name", Code::Duplicate, detail);
-        }
-        match hook.fault() {
-            Some(fault) => check.problem_at("url", Code::Invalid, fault),
-            None if hook.url.len() > URL_MAX => {
-                let detail = format!("a URL has {URL_MAX} bytes at most");
-                check.problem_at("url", Code::Invalid, detail);
-            }
-            None => {}
-        }
-        if hook.timeout.as_millis() == 0 || hook.timeout > TIMEOUT_MAX {
-            let detail = format!("an answer may take more than 0, and {TIMEOUT_MAX} at most");
-            check.problem_at("timeout", Code::Invalid, detail);
-        }
-        if hook.interval < INTERVAL_MIN {
-            let detail = format!("a webhook is asked every {INTERVAL_MIN} at most");
-            check.problem_at("interval", Code::Invalid, detail);
-        }
-    });
-}
-
-/// A name that verdicts and events call something by.
-fn called(check: &mut Check, name: &str, what: &str) {
-    if name.is_empty() || name.len() > TEXT_MAX || name.chars().any(char::is_control) {
-        let detail =
-            format!("a {what} is named by 1 to {TEXT_MAX} bytes without control characters");
-        check.problem_at("name", Code::Invalid, detail);
-    }
 }
 
 fn gates(check: &mut Check, gates: &Gates) {
@@ -422,58 +346,6 @@ mod tests {
 
     fn gated(webhooks: serde_json::Value) -> serde_json::Value {
         serde_json::json!({"waves": [{"percent": 100}], "gates": {"webhooks": webhooks}})
-    }
-
-    #[test]
-    fn a_host_that_the_server_does_not_ask_is_a_problem_that_names_the_flag() {
-        let hook = serde_json::json!([{"name": "a", "url": "https://gates.example/x"}]);
-        let mut one: Strategy = serde_json::from_value(gated(hook.clone())).unwrap();
-        one.waves[0].webhooks = serde_json::from_value(hook).unwrap();
-        let problems = |allowed: &[&str]| {
-            let allowed: Vec<_> = allowed.iter().map(|host| host.parse().unwrap()).collect();
-            let mut check = Check::new(None);
-            reachable(&mut check, &one, &AllowList::from(allowed));
-            check.finish()
-        };
-        assert_eq!(problems(&["gates.example"]), []);
-        let found = problems(&[]);
-        let pointers: Vec<_> = found.iter().map(|it| it.pointer.as_str()).collect();
-        assert_eq!(
-            pointers,
-            ["/gates/webhooks/0/url", "/waves/0/webhooks/0/url"]
-        );
-        assert!(found[0].detail.contains("--webhook-allow"), "{}", found[0]);
-    }
-
-    #[test]
-    fn freeze_windows_are_checked_one_by_one() {
-        let freeze = serde_json::json!([
-            {"name": "a", "days": ["fri", "fri"], "from": "16:00", "until": "24:00"},
-            {"name": "a", "days": ["fri"], "from": "16", "until": "24:00"},
-            {"name": "", "from": "2026-12-24T00:00:00Z", "until": "2026-12-24T00:00:00Z"},
-        ]);
-        let rollout = RolloutSettings {
-            freeze: serde_json::from_value(freeze).unwrap(),
-            ..RolloutSettings::default()
-        };
-        let mut check = Check::new(None);
-        settings(
-            &mut check,
-            &rollout,
-            &BTreeMap::new(),
-            &AllowList::default(),
-        );
-        let pointers: Vec<String> = check.finish().into_iter().map(|it| it.pointer).collect();
-        assert_eq!(
-            pointers,
-            [
-                "/rollout/freeze/1",
-                "/rollout/freeze/0/days/1",
-                "/rollout/freeze/1/from",
-                "/rollout/freeze/2/name",
-                "/rollout/freeze/2/until"
-            ]
-        );
     }
 
     #[test]

@@ -310,9 +310,10 @@ impl FromStr for Allowed {
 impl fmt::Display for Allowed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [http, https] = self.ports;
-        match http == https {
-            true => write!(f, "{}:{http}", self.host),
-            false => f.write_str(&self.host),
+        if http == https {
+            write!(f, "{}:{http}", self.host)
+        } else {
+            f.write_str(&self.host)
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Webhook gates with everything real: a control plane that drives a rollout, and a server that says how it goes on.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,6 +11,8 @@ use axum::extract::State;
 use axum::routing::post;
 use control_plane::app::App;
 use control_plane::settings::Settings;
+use control_plane::tls::{Incoming, Protocol, Tls, TlsFiles};
+use e2e::certificates::{Authority, Pair};
 use e2e::client::{self, Request};
 use e2e::wait;
 use serde_json::{Value, json};
@@ -22,6 +25,7 @@ const SOON: Duration = Duration::from_secs(30);
 /// A server that says what it is told to, and keeps what it was asked.
 #[derive(Clone)]
 struct Board {
+    scheme: &'static str,
     address: SocketAddr,
     says: Arc<Mutex<Value>>,
     asked: Arc<Mutex<Vec<Value>>>,
@@ -29,8 +33,14 @@ struct Board {
 
 impl Board {
     async fn start(says: &str) -> Self {
+        Self::start_by(says, None).await
+    }
+
+    /// The same by TLS, if a certificate is given.
+    async fn start_by(says: &str, pair: Option<Pair>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let board = Self {
+            scheme: if pair.is_some() { "https" } else { "http" },
             address: listener.local_addr().unwrap(),
             says: Arc::new(Mutex::new(json!({"result": says}))),
             asked: Arc::default(),
@@ -43,7 +53,16 @@ impl Board {
         let router = Router::new()
             .route("/", post(answer))
             .with_state(board.clone());
-        tokio::spawn(async move { axum::serve(listener, router).await });
+        let tls = pair.map(|pair| {
+            let files = TlsFiles {
+                cert: pair.cert,
+                key: pair.key,
+                client_ca: None,
+            };
+            Tls::load(files, Protocol::Http1).unwrap()
+        });
+        let incoming = Incoming::new(listener, tls).unwrap();
+        tokio::spawn(async move { axum::serve(incoming, router).await });
         board
     }
 
@@ -52,7 +71,8 @@ impl Board {
     }
 
     fn hook(&self, when: &str) -> Value {
-        json!({"name": "board", "url": format!("http://{}/", self.address), "when": when, "interval": "1s"})
+        let (scheme, address) = (self.scheme, self.address);
+        json!({"name": "board", "url": format!("{scheme}://{address}/"), "when": when, "interval": "1s"})
     }
 }
 
@@ -64,9 +84,15 @@ struct Rig {
 impl Rig {
     /// A control plane whose fleet moves all at once, without nodes, as far as the webhook lets it.
     async fn start(board: &Board, when: &str) -> Self {
+        Self::start_with(board, when, None).await
+    }
+
+    /// The same that trusts this root.
+    async fn start_with(board: &Board, when: &str, root: Option<PathBuf>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let settings = Settings {
             webhook_allow: vec![board.address.to_string().parse().unwrap()],
+            webhook_ca: root,
             ..crate::settings::settings(folder.path())
         };
         let rig = Self {
@@ -136,6 +162,21 @@ async fn a_wave_bakes_until_its_webhook_says_pass() {
         verdicts.iter().any(|verdict| verdict["gate"] == "refusals"),
         "{verdicts:?}"
     );
+}
+
+#[tokio::test]
+async fn by_tls_only_who_can_be_verified_is_asked() {
+    let (good, other) = (Authority::new().unwrap(), Authority::new().unwrap());
+    let board = Board::start_by("pass", Some(good.issue("board").unwrap())).await;
+    let rig = Rig::start_with(&board, "bake", Some(other.root())).await;
+    rig.until("it is not trusted", |rollout| {
+        detail(rollout).contains("no TLS")
+    })
+    .await;
+    assert!(board.asked.lock().unwrap().is_empty());
+    let rig = Rig::start_with(&board, "bake", Some(good.root())).await;
+    rig.until("it ends", |rollout| rollout["state"] == "completed")
+        .await;
 }
 
 #[tokio::test]

@@ -342,7 +342,12 @@ fn gates_hold(before: &Rollout, next: &Rollout, observed: &Observed, now: Timest
             }
         }
         State::Settling | State::Baking => {
-            prop_assert!(!(doubtful && asks(wave)), "a node is doubtful");
+            // Of its own it waits for those alone that are to settle.
+            let goes_blind = before.urgent && !before.selection.partial;
+            prop_assert!(
+                goes_blind || !(doubtful && asks(wave)),
+                "a node is doubtful"
+            );
             if before.state == State::Settling {
                 let over = before.deadline.is_some_and(|deadline| now >= deadline);
                 let enough = have.0 as f64 >= wave.share * have.1 as f64;
@@ -419,12 +424,10 @@ fn says(rollout: &Rollout, observed: &Observed) -> Option<Outcome> {
         State::Baking => When::Bake,
         _ => return None,
     };
-    let hooks = rollout.strategy.waves[rollout.wave as usize]
+    let mut hooks = rollout.strategy.waves[rollout.wave as usize]
         .webhooks
         .iter();
-    let hook = hooks
-        .filter(|hook| hook.when == when && !rollout.urgent)
-        .next()?;
+    let hook = hooks.find(|hook| hook.when == when && !rollout.urgent)?;
     Some(match observed.answers.first().map(|answer| answer.reply) {
         Some(Reply::Pass) => Outcome::Pass,
         Some(Reply::Fail) => Outcome::Fail,

@@ -23,6 +23,8 @@ use super::{A, B, Rule, node};
 
 rules!(
     a_commit_begins_a_rollout,
+    a_rollout_waits_for_the_latest_time_that_a_commit_in_it_asks_for,
+    what_is_urgent_is_stored_so,
     a_commit_in_a_manual_fleet_begins_none,
     a_commit_that_cannot_be_rolled_out_is_not_stored,
     commits_during_a_rollout_are_taken_together_in_the_next_one,
@@ -196,6 +198,49 @@ async fn a_commit_begins_a_rollout(fresh: Fresh) {
     let trail = store.audit(&asked).await.unwrap();
     assert_eq!(trail.len(), 1, "one row: {trail:?}");
     assert_eq!(trail[0].detail.as_ref().unwrap()["rollout"], rollout.id);
+}
+
+async fn a_rollout_waits_for_the_latest_time_that_a_commit_in_it_asks_for(fresh: Fresh) {
+    let store = &*fresh.store;
+    let time = |micros| Some(Timestamp::from_micros(micros));
+    manual_with(store, 0).await;
+    for (base, yaml, not_before) in [(0, A, time(70)), (1, B, time(90)), (2, A, None)] {
+        let config = validated(yaml);
+        let commit = Commit {
+            fleet: "default",
+            base,
+            by: ADA,
+            message: "",
+            config: &config,
+            release: false,
+            not_before,
+        };
+        store.commit(commit).await.unwrap();
+    }
+    let automatic = FleetSettings::default();
+    store
+        .change_fleet("default", &automatic, &manual(), ADA)
+        .await
+        .unwrap();
+    commit_in(store, "default", 3, B, false).await;
+    let begun = active(store).await.unwrap();
+    assert_eq!((begun.to, begun.not_before), (4, time(90)));
+    end(store, State::Completed).await;
+    // Those are there now.
+    commit_in(store, "default", 4, A, false).await;
+    assert_eq!(active(store).await.unwrap().not_before, None);
+}
+
+async fn what_is_urgent_is_stored_so(fresh: Fresh) {
+    let store = &*fresh.store;
+    manual_with(store, 1).await;
+    let strategy = one_wave();
+    let mut new = start("default", 1, &strategy, false);
+    new.terms.urgent = true;
+    let begun = store.start_rollout(new).await.unwrap();
+    let read = store.rollout("default", &begun.id).await.unwrap();
+    assert!(read.urgent);
+    assert_eq!(read, begun);
 }
 
 async fn a_commit_in_a_manual_fleet_begins_none(fresh: Fresh) {
