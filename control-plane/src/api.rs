@@ -51,6 +51,7 @@ use utoipa_axum::routes;
 
 use crate::events::Feed;
 use crate::metrics::Metrics;
+use crate::rollout::webhook::AllowList;
 use crate::snapshots::Snapshots;
 use crate::store::Store;
 use crate::workbench::Workbench;
@@ -74,6 +75,8 @@ pub struct ApiState {
     pub workbench: Arc<Workbench>,
     /// Who is let in.
     pub access: Access,
+    /// The hosts that webhooks may be at.
+    pub webhook_hosts: Arc<AllowList>,
     /// The counters.
     pub metrics: Arc<Metrics>,
     /// Who writes to which fleet now.
@@ -158,8 +161,10 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(rollouts::pause))
         .routes(routes!(rollouts::resume))
         .routes(routes!(rollouts::promote))
+        .routes(routes!(rollouts::skip))
         .routes(routes!(rollouts::approve))
         .routes(routes!(rollouts::abort))
+        .routes(routes!(rollouts::retry))
         .routes(routes!(nodes::list))
         .routes(routes!(nodes::get))
         .routes(routes!(node_config::get))

@@ -20,14 +20,16 @@ use crate::metrics::Metrics;
 use crate::nodes::Nodes;
 use crate::reconciler::Reconciler;
 use crate::refusals::Refusals;
+use crate::rollout::webhook::AllowList;
 use crate::session::SessionService;
 use crate::settings::Settings;
 use crate::snapshots::Snapshots;
 use crate::store::Store;
 use crate::store::sql::{Database, SqlStore};
-use crate::tls::{Incoming, Protocol, Tls, TlsFiles};
+use crate::tls::{Incoming, Protocol, Tls, TlsFiles, Trust};
 use crate::tokens::Tokens;
 use crate::traffic::Traffic;
+use crate::webhooks::{Secret, WebhookSettings, Webhooks};
 use crate::workbench::Workbench;
 
 /// How long requests that run may take to end once the process is told to.
@@ -59,6 +61,7 @@ impl App {
         settings.check()?;
         let admin_tls = load(settings.admin_tls(), Protocol::Http1)?;
         let xds_tls = load(settings.xds_tls(), Protocol::Http2)?;
+        let webhooks = webhooks(settings)?;
         let store: Arc<dyn Store> = Arc::new(SqlStore::open(&database(settings)?).await?);
         let tokens = tokens(settings, &store).await?;
         let admin = bind("admin", settings.admin)?;
@@ -119,7 +122,12 @@ impl App {
             tasks.spawn(running(tls.clone().follow(shutdown.clone())));
         }
         tasks.spawn(running(tokens.run(shutdown.clone())));
-        let driver = Driver::new(store.clone(), replica, nodes.written());
+        let driver = Driver::new(
+            store.clone(),
+            replica,
+            Webhooks::new(webhooks.clone()),
+            nodes.written(),
+        );
         tasks.spawn(running(reconciler.run(driver, shutdown.clone())));
         let lookout = Lookout::new(store.clone(), nodes.clone());
         tasks.spawn(running(lookout.run(shutdown.clone())));
@@ -142,6 +150,7 @@ impl App {
                 turns: Turns::default(),
                 max_config_bytes: settings.max_config_bytes,
                 access,
+                webhook_hosts: Arc::new(webhooks.allowed),
                 snapshots,
                 workbench,
                 metrics,
@@ -239,6 +248,24 @@ async fn tokens(settings: &Settings, store: &Arc<dyn Store>) -> anyhow::Result<A
 fn load(files: Option<TlsFiles>, protocol: Protocol) -> anyhow::Result<Option<Arc<Tls>>> {
     let loaded = files.map(|files| Tls::load(files, protocol)).transpose();
     loaded.context("--tls-cert, --tls-key, --xds-client-ca")
+}
+
+/// Whom webhooks are asked as. A system without roots of certificates has webhooks without TLS.
+fn webhooks(settings: &Settings) -> anyhow::Result<WebhookSettings> {
+    if settings.webhook_allow.is_empty() {
+        return Ok(WebhookSettings::default());
+    }
+    let trust = match &settings.webhook_ca {
+        Some(path) => Some(Trust::load(Some(path), None).context("--webhook-ca")?),
+        None => Trust::load(None, None).ok(),
+    };
+    let secret = settings.webhook_secret_file.as_deref();
+    let secret = secret.map(Secret::read).transpose();
+    Ok(WebhookSettings {
+        allowed: AllowList::from(settings.webhook_allow.clone()),
+        trust,
+        secret: secret.context("--webhook-secret-file")?,
+    })
 }
 
 fn database(settings: &Settings) -> anyhow::Result<Database> {

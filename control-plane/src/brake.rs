@@ -123,7 +123,7 @@ impl State {
 pub(crate) mod tests {
     use super::*;
     use crate::model::timestamp::Timestamp;
-    use crate::rollout::begin::{Begin, begin};
+    use crate::rollout::begin::{Begin, Terms, begin};
     use crate::rollout::strategy::{Gates, OnFailure, Strategy};
     use crate::rollout::want::Phase::{Activate, Stage};
 
@@ -145,6 +145,7 @@ pub(crate) mod tests {
             by: "",
             validators: false,
             instead_of: None,
+            terms: Terms::default(),
         };
         Rollout {
             row_version: 1,

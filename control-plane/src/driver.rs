@@ -17,10 +17,12 @@ use xds::node::ClientClass;
 use crate::model::timestamp::Timestamp;
 use crate::rollout::observed::{Node, Observed, Traffic};
 use crate::rollout::step;
+use crate::rollout::window::Freeze;
 use crate::rollout::{Change, Rollout, State};
 use crate::store::node_status::NodeStatus;
 use crate::store::rollout::Step;
 use crate::store::{Store, StoreError};
+use crate::webhooks::Webhooks;
 
 use self::watch::Watch;
 
@@ -54,6 +56,7 @@ pub struct Driver {
     going_back: Mutex<HashMap<String, Instant>>,
     /// The waves that are judged by requests, by rollout.
     watched: Mutex<HashMap<String, Watch>>,
+    webhooks: Arc<Webhooks>,
     /// When the store last failed.
     failed: Mutex<Option<Instant>>,
     /// Changes when something of this replica's own nodes was written.
@@ -85,13 +88,19 @@ impl Look {
 
 impl Driver {
     /// A driver that is known to others as `replica`, and that `written` tells of what its own nodes say.
-    pub fn new(store: Arc<dyn Store>, replica: String, written: channel::Receiver<()>) -> Self {
+    pub fn new(
+        store: Arc<dyn Store>,
+        replica: String,
+        webhooks: Arc<Webhooks>,
+        written: channel::Receiver<()>,
+    ) -> Self {
         Self {
             store,
             replica,
             leased: Mutex::default(),
             going_back: Mutex::default(),
             watched: Mutex::default(),
+            webhooks,
             failed: Mutex::default(),
             written,
         }
@@ -163,6 +172,7 @@ impl Driver {
             .map(|it| (it.id.clone(), since.get(&it.id).copied().unwrap_or(now)))
             .collect();
         locked(&self.watched).retain(|id, _| active.iter().any(|it| it.id == *id));
+        self.webhooks.forget_all_but(active);
     }
 
     /// Whether all that is known of nodes was written after a rollout went back.
@@ -192,6 +202,7 @@ impl Driver {
             }
             let observed = self.observe(&rollout).await?;
             let now = self.store.clock().await?;
+            self.webhooks.ask(&rollout, Instant::now(), now);
             let Some(change) = step::step(&rollout, &observed, now) else {
                 return Ok(());
             };
@@ -212,6 +223,8 @@ impl Driver {
         {
             (new, old) = self.traffic(rollout, since).await?;
         }
+        let freeze = freeze(&*self.store, &rollout.fleet).await?;
+        let answers = self.webhooks.answers(rollout, Instant::now());
         let nodes = self.store.every_node(&rollout.fleet).await?;
         let refusals = self.store.rollout_refusals(&rollout.id).await?;
         Ok(Observed {
@@ -219,6 +232,8 @@ impl Driver {
             refusals,
             new,
             old,
+            freeze,
+            answers,
         })
     }
 
@@ -235,6 +250,11 @@ impl Driver {
         locked(&self.watched).insert(rollout.id.clone(), watched);
         Ok(traffic)
     }
+}
+
+/// A fleet's freeze windows.
+async fn freeze(store: &dyn Store, fleet: &str) -> Result<Vec<Freeze>, StoreError> {
+    Ok(store.fleet(fleet).await?.settings.rollout.freeze)
 }
 
 /// Writes a change. `None` if an operator, a refusal or another driver was faster.
@@ -267,7 +287,11 @@ pub async fn first_step(store: &dyn Store, fleet: &str) {
         let Some(rollout) = active.into_iter().find(|active| active.fleet == fleet) else {
             return Ok(());
         };
-        match step::first(&rollout, store.clock().await?) {
+        let known = Observed {
+            freeze: freeze(store, fleet).await?,
+            ..Observed::default()
+        };
+        match step::first(&rollout, &known, store.clock().await?) {
             Some(change) => take(store, &change).await.map(drop),
             None => Ok(()),
         }

@@ -57,6 +57,8 @@ pub mod snapshots;
 
 pub mod refusals;
 
+pub mod webhooks;
+
 pub mod driver;
 
 pub mod reconciler;

@@ -11,10 +11,13 @@
 //! one loop calls with what was observed, and by an operator's [`verb::Verb`]; each change is fenced by the row's version.
 
 // What is said.
-pub mod observed;
 pub mod selection;
-pub mod strategy;
 pub mod verdict;
+pub mod webhook;
+pub mod window;
+
+pub mod observed;
+pub mod strategy;
 
 // Which revision a node is to serve.
 pub mod want;
@@ -33,6 +36,8 @@ mod advance;
 mod health;
 
 mod gate;
+
+mod outside;
 
 pub mod step;
 
@@ -103,6 +108,11 @@ pub struct Rollout {
     pub outcome: Option<String>,
     /// Grows with every change of the row.
     pub row_version: u64,
+    /// No wave begins before this.
+    pub not_before: Option<Timestamp>,
+    /// It waits for nodes alone, and for those whose word a wave asks for: neither for time nor for requests, neither for
+    /// webhooks nor for the end of a freeze window.
+    pub urgent: bool,
 }
 
 /// Where a rollout stands.

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use crate::rollout::webhook::Allowed;
 use crate::tls::TlsFiles;
 
 /// The settings of `signalbox serve`.
@@ -61,6 +62,31 @@ pub struct Settings {
         env = "SIGNALBOX_MAX_CONFIG_BYTES"
     )]
     pub max_config_bytes: usize,
+    /// A host that the webhooks of strategies may be at; may be given several times. Without a port those of http and https
+    /// are meant, 80 and 443. If not given, a strategy with webhooks is refused.
+    #[arg(
+        long,
+        value_name = "HOST[:PORT]",
+        value_delimiter = ',',
+        env = "SIGNALBOX_WEBHOOK_ALLOW"
+    )]
+    pub webhook_allow: Vec<Allowed>,
+    /// Roots of the certificates of webhooks: PEM. Without it those that this system trusts count.
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "webhook_allow",
+        env = "SIGNALBOX_WEBHOOK_CA"
+    )]
+    pub webhook_ca: Option<PathBuf>,
+    /// The secret that questions to webhooks are signed with: 14 bytes or more.
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "webhook_allow",
+        env = "SIGNALBOX_WEBHOOK_SECRET_FILE"
+    )]
+    pub webhook_secret_file: Option<PathBuf>,
     /// The database instead of the embedded one: postgres://USER@HOST/NAME or sqlite:PATH.
     #[arg(
         long,
@@ -240,6 +266,19 @@ mod tests {
             "--xds-client-ca=r",
         ];
         assert_eq!(asks(&certificates), (true, false));
+    }
+
+    #[test]
+    fn hosts_of_webhooks_are_given_one_by_one_or_with_commas() {
+        let hosts = |options: &[&str]| {
+            let line = Line::try_parse_from([&["signalbox"], options].concat());
+            line.map(|line| line.settings.webhook_allow.len()).ok()
+        };
+        assert_eq!(hosts(&[]), Some(0));
+        let twice = ["--webhook-allow", "a,b:8080", "--webhook-allow", "c"];
+        assert_eq!(hosts(&twice), Some(3));
+        assert_eq!(hosts(&["--webhook-allow", "http://a"]), None);
+        assert_eq!(hosts(&["--webhook-ca", "a.pem"]), None);
     }
 
     #[test]

@@ -134,6 +134,8 @@ pub struct Commit<'a> {
     pub config: &'a Validated,
     /// Somebody has looked at why the fleet is held: it no longer is.
     pub release: bool,
+    /// No rollout that a commit begins takes it to nodes before this.
+    pub not_before: Option<Timestamp>,
 }
 
 /// What a write of endpoints counts on.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::model::document::{self, ConfigDocument, Submitted, Unreadable};
+use crate::model::timestamp::Timestamp;
 use crate::model::{Cluster, Config, Listener, Resource, ResourceId, Route};
 use crate::revision::Verb;
 
@@ -41,6 +42,9 @@ pub(super) struct Applying {
     /// What the author says of the new revision.
     #[param(max_length = 1000)]
     message: Option<String>,
+    /// The rollout that takes it to the nodes begins no wave before this.
+    #[param(value_type = Option<String>, example = "2026-01-31T09:30:00Z")]
+    not_before: Option<Timestamp>,
     /// Store nothing and answer with the plan: what applying would do.
     #[serde(default)]
     dry_run: bool,
@@ -129,6 +133,7 @@ pub(super) async fn put(
 ) -> Result {
     let saying = Saying {
         message: applying.message,
+        not_before: applying.not_before,
         dry_run: applying.dry_run,
     };
     let submitted = match document::config(&body) {
@@ -164,6 +169,7 @@ pub(super) async fn replace(
     let intent = Intent {
         message: saying.message()?,
         release,
+        not_before: saying.not_before,
     };
     let decide = |base: &Base| {
         let etag = Some(Etag::of_revision(base.revision)).filter(|_| base.revision > 0);

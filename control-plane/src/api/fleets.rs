@@ -13,6 +13,7 @@ use crate::model::problem::{Check, Code};
 use crate::model::timestamp::Timestamp;
 use crate::rollout;
 use crate::rollout::strategy::{RolloutSettings, Strategy};
+use crate::rollout::webhook::AllowList;
 use crate::store::{self, FleetSettings, StoreError};
 
 use super::ApiState;
@@ -126,7 +127,7 @@ pub(super) async fn put(
     precondition: Precondition,
     Body(body): Body,
 ) -> Result {
-    let settings = read(&body)?;
+    let settings = read(&body, &state.webhook_hosts)?;
     let asked = by::current();
     for _ in 0..TRIES {
         let current = match state.store.fleet(&name).await {
@@ -186,7 +187,7 @@ pub(super) async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn read(body: &serde_json::Value) -> Result<FleetSettings> {
+fn read(body: &serde_json::Value, hosts: &AllowList) -> Result<FleetSettings> {
     let settings: FleetSettings = document::decode(body, "").map_err(|problems| {
         Problem::invalid(problems.into_iter().map(FieldError::of_document).collect())
     })?;
@@ -219,7 +220,7 @@ fn read(body: &serde_json::Value) -> Result<FleetSettings> {
         );
     }
     let mut check = Check::new(None);
-    rollout::check::settings(&mut check, &settings.rollout, &settings.strategies);
+    rollout::check::settings(&mut check, &settings.rollout, &settings.strategies, hosts);
     errors.extend(check.finish().into_iter().map(FieldError::of_document));
     if errors.is_empty() {
         Ok(settings)

@@ -237,6 +237,7 @@ impl From<StoreError> for Problem {
             StoreError::RolloutActive { .. } => {
                 return Self::new(Kind::RolloutActive, error.to_string());
             }
+            StoreError::NotYet { .. } => return Self::new(Kind::NotYet, error.to_string()),
             StoreError::NothingToRollOut { .. } => {
                 return Self::new(Kind::NothingToRollOut, error.to_string());
             }

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::model::text;
+use crate::model::timestamp::Timestamp;
 
 use super::problem::{Kind, Problem, Result};
 
@@ -48,6 +49,9 @@ pub(super) struct Saying {
     /// What the author says of the new revision.
     #[param(max_length = 1000)]
     pub(super) message: Option<String>,
+    /// The rollout that takes it to the nodes begins no wave before this.
+    #[param(value_type = Option<String>, example = "2026-01-31T09:30:00Z")]
+    pub(super) not_before: Option<Timestamp>,
     /// Store nothing and answer with the plan: what the write would do.
     #[serde(default)]
     pub(super) dry_run: bool,

@@ -10,10 +10,14 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
+use crate::access::Role;
 use crate::driver;
 use crate::model::document as model_document;
+use crate::model::problem::{Check, Code};
+use crate::model::timestamp::Timestamp;
+use crate::rollout::begin::Terms;
 use crate::rollout::check;
-use crate::rollout::strategy::StrategyRef;
+use crate::rollout::strategy::{Strategy, StrategyRef};
 use crate::rollout::verb::{self, Verb, VerbError, Word};
 use crate::store::StoreError;
 use crate::store::rollout::{NewRollout, Step};
@@ -48,6 +52,14 @@ pub(super) struct Beginning {
     /// End the rollout that is active, if one is, and go on with the nodes that it has chosen.
     #[serde(default)]
     supersede: bool,
+    /// No wave begins before this. A rollout whose place is taken and that has moved nodes has them moved at once, so that it
+    /// can wait for its time only where none has moved.
+    not_before: Option<Timestamp>,
+    /// It is in a hurry: it takes the place of the rollout that is active, if one is, and waits neither for bakes and requests
+    /// nor for webhooks, nor for the end of a freeze window. Refusals, nodes that do not settle and requests that fare ill
+    /// stop it all the same, and approvals are asked for. `reason` says why.
+    #[serde(default)]
+    urgent: bool,
 }
 
 /// What is said with an order.
@@ -105,6 +117,7 @@ pub(super) async fn start(
 ) -> Result {
     let wanted: Beginning = decode(&body)?;
     check_reason(&wanted.reason)?;
+    wanted.check()?;
     let row = state.store.fleet(&fleet).await?;
     let reference = wanted.strategy.unwrap_or(row.settings.rollout.strategy);
     let resolved = check::resolve(&row.settings.strategies, &reference);
@@ -112,25 +125,111 @@ pub(super) async fn start(
         problem.pointer.insert_str(0, "/strategy");
         invalid(vec![problem])
     })?;
+    check_hosts(&state, &strategy)?;
     let asked = by::current();
     let new = NewRollout {
         fleet: &fleet,
         to: wanted.to.unwrap_or(row.head),
         strategy: &strategy,
         reason: &wanted.reason,
-        supersede: wanted.supersede,
+        supersede: wanted.supersede || wanted.urgent,
         by: asked.by(),
+        terms: Terms {
+            not_before: wanted.not_before,
+            urgent: wanted.urgent,
+            retries: None,
+        },
     };
+    begin(&state, row.head, new).await
+}
+
+/// Begin a rollout again
+///
+/// One that was rolled back or canceled: with the same revision and strategy, from the revision that is the stable one now. Neither
+/// its hurry nor its time comes along.
+#[utoipa::path(post, path = "/v1/fleets/{fleet}/rollouts/{id}/~retry", operation_id = "retry_rollout", tag = "rollouts",
+    params(
+        ("fleet" = String, Path, description = "The fleet"),
+        ("id" = String, Path, description = "Its id, or `latest`"),
+        Ordering
+    ),
+    responses(
+    (status = 201, description = "Another one has begun", body = Rollout),
+    (status = "default", description = "A problem", body = ProblemDocument, content_type = "application/problem+json")
+))]
+pub(super) async fn retry(
+    State(state): State<ApiState>,
+    PathOf((fleet, id)): PathOf<(String, String)>,
+    Query(ordering): Query<Ordering>,
+) -> Result {
+    check_reason(&ordering.reason)?;
+    let row = state.store.fleet(&fleet).await?;
+    let before = until::find(&state, &fleet, &id).await?;
+    verb::may_retry(&before).map_err(refused)?;
+    check_hosts(&state, &before.strategy)?;
+    let reason = match ordering.reason.as_str() {
+        "" => before.reason.as_str(),
+        reason => reason,
+    };
+    let asked = by::current();
+    let new = NewRollout {
+        fleet: &fleet,
+        to: before.to,
+        strategy: &before.strategy,
+        reason,
+        supersede: false,
+        by: asked.by(),
+        terms: Terms {
+            retries: Some(&before.id),
+            ..Terms::default()
+        },
+    };
+    begin(&state, row.head, new).await
+}
+
+async fn begin(state: &ApiState, head: u64, new: NewRollout<'_>) -> Result {
+    let fleet = new.fleet;
     let rollout = state.store.start_rollout(new).await?;
-    driver::first_step(&*state.store, &fleet).await;
-    let rollout = state.store.rollout(&fleet, &rollout.id).await?;
+    driver::first_step(&*state.store, fleet).await;
+    let rollout = state.store.rollout(fleet, &rollout.id).await?;
     let location = HeaderValue::from_str(&format!("/v1/fleets/{fleet}/rollouts/{}", rollout.id));
-    let document = Rollout::of(&state, rollout).await?;
-    let mut response = (StatusCode::CREATED, json_at(row.head, document)).into_response();
+    let document = Rollout::of(state, rollout).await?;
+    let mut response = (StatusCode::CREATED, json_at(head, document)).into_response();
     if let Ok(location) = location {
         response.headers_mut().insert(header::LOCATION, location);
     }
     Ok(response)
+}
+
+/// What this server may not ask, nobody begins here.
+fn check_hosts(state: &ApiState, strategy: &Strategy) -> Result<()> {
+    let mut check = Check::new(None);
+    check.at("strategy", |check| {
+        check::reachable(check, strategy, &state.webhook_hosts);
+    });
+    let problems = check.finish();
+    if problems.is_empty() {
+        return Ok(());
+    }
+    Err(invalid(problems))
+}
+
+impl Beginning {
+    /// What is urgent has a reason, and no other time than now.
+    fn check(&self) -> Result<()> {
+        let mut check = Check::new(None);
+        if self.urgent && self.reason.trim().is_empty() {
+            check.problem_at("reason", Code::Required, "what is urgent has a reason");
+        }
+        if self.urgent && self.not_before.is_some() {
+            check.problem_at("not_before", Code::Invalid, "what is urgent does not wait");
+        }
+        let problems = check.finish();
+        if problems.is_empty() {
+            return Ok(());
+        }
+        Err(invalid(problems))
+    }
 }
 
 /// Read a rollout
@@ -205,6 +304,14 @@ order!(
     "Neither time nor missing data is waited for; what fails still goes back"
 );
 order!(
+    skip,
+    Verb::Skip,
+    "Skip the rest of a wave",
+    "/v1/fleets/{fleet}/rollouts/{id}/~skip",
+    "skip_wave",
+    "The next nodes follow although the wave has not settled or baked; what fails still goes back"
+);
+order!(
     approve,
     Verb::Approve,
     "Approve a wave",
@@ -243,6 +350,7 @@ async fn order(
             actor: &asked.actor.name,
             revision_author: &author,
             reason: &ordering.reason,
+            is_admin: asked.actor.role >= Role::Admin,
         };
         let change = verb::apply(&rollout, verb, word, now).map_err(refused)?;
         let step = Step {
@@ -264,7 +372,7 @@ async fn order(
 
 fn refused(error: VerbError) -> Problem {
     let kind = match error {
-        VerbError::Illegal { .. } => Kind::IllegalTransition,
+        VerbError::Illegal { .. } | VerbError::NotRetried { .. } => Kind::IllegalTransition,
         VerbError::SameHand => Kind::ApprovalRequired,
     };
     Problem::new(kind, error.to_string())

@@ -109,6 +109,7 @@ async fn change<T: Resource>(
     let intent = Intent {
         message,
         release: false,
+        not_before: saying.not_before,
     };
     let outcome = write::write(state, fleet, intent, decide, &place).await?;
     let missing = || Problem::no_resource(&own);
@@ -148,6 +149,7 @@ async fn delete<T: Resource>(
     let intent = Intent {
         message,
         release: false,
+        not_before: saying.not_before,
     };
     let outcome = write::write(state, fleet, intent, decide, &|_| None).await?;
     let response = at_revision(outcome.revision, StatusCode::NO_CONTENT);

@@ -45,6 +45,7 @@ async fn a_handler_that_panics_is_a_problem_that_tells_nothing() {
     let store: Arc<dyn Store> = Arc::new(SqlStore::open(&database).await.unwrap());
     let state = ApiState {
         workbench: Arc::default(),
+        webhook_hosts: Arc::default(),
         access: Access::on_loopback(store.clone()),
         turns: Turns::default(),
         max_config_bytes: 0,

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use xds::snapshot::Snapshot;
 
 use crate::driver;
+use crate::model::timestamp::Timestamp;
 use crate::model::{Config, Problem as ModelProblem, ResourceId};
 use crate::revision::{Change, Draft, Validated, Verb};
 use crate::store::{Commit, StoreError};
@@ -53,6 +54,8 @@ pub(super) struct Intent<'a> {
     pub(super) message: &'a str,
     /// End the fleet's hold after a rollback.
     pub(super) release: bool,
+    /// How long its rollout is to wait.
+    pub(super) not_before: Option<Timestamp>,
 }
 
 /// Where in the document that was sent a resource stands.
@@ -133,6 +136,7 @@ async fn try_again_and_again(
             message: intent.message,
             config: &validated,
             release: intent.release,
+            not_before: intent.not_before,
         };
         match state.store.commit(commit).await {
             Ok(revision) => {

@@ -11,6 +11,7 @@ use super::kind::text;
 use super::output::{Form, Paint, Report};
 use super::rollout;
 use super::source::Files;
+use crate::model::timestamp::Timestamp;
 
 /// The arguments of `apply`.
 #[derive(Args)]
@@ -26,6 +27,9 @@ pub struct Apply {
     /// Show the waves of the rollout as they go, until it has ended: exit code 4 if it was rolled back.
     #[arg(long, conflicts_with = "dry_run")]
     wait: bool,
+    /// The rollout that takes it to the nodes begins no wave before this time: 2026-01-31T09:30:00Z.
+    #[arg(long, value_name = "TIME", conflicts_with_all = ["dry_run", "wait"])]
+    not_before: Option<Timestamp>,
     /// What you say of the new revision.
     #[arg(short, long, value_name = "TEXT")]
     message: Option<String>,
@@ -42,6 +46,7 @@ pub(super) struct Applying<'a> {
     pub(super) prune: bool,
     pub(super) dry_run: bool,
     pub(super) message: Option<&'a str>,
+    pub(super) not_before: Option<Timestamp>,
     pub(super) if_revision: Option<u64>,
 }
 
@@ -51,6 +56,7 @@ impl Apply {
             prune: self.prune,
             dry_run: self.dry_run,
             message: self.message.as_deref(),
+            not_before: self.not_before,
             if_revision: self.if_revision,
         };
         let answer = put(client, &self.files, &applying).await?;
@@ -107,6 +113,8 @@ pub(super) async fn put(
     let mut target = client
         .of_fleet(["config"])
         .with_some("message", applying.message);
+    let not_before = applying.not_before.map(|at| at.to_string());
+    target = target.with_some("not_before", not_before.as_deref());
     for (name, wanted) in [("prune", applying.prune), ("dry_run", applying.dry_run)] {
         target = target.with_some(name, wanted.then_some("true"));
     }

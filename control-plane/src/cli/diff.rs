@@ -30,6 +30,7 @@ impl Diff {
             prune: self.prune,
             dry_run: true,
             message: None,
+            not_before: None,
             if_revision: None,
         };
         let planned: Value = put(client, &self.files, &applying).await?.read()?;

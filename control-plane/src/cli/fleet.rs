@@ -122,7 +122,7 @@ async fn set(
         .await?;
     let fleet: Value = answer.read()?;
     let mut settings = Mapping::new();
-    for field in ["description", "labels"] {
+    for field in ["description", "labels", "rollout", "strategies"] {
         if let Some(value) = fleet.get(field) {
             settings.insert(field.into(), value.clone());
         }

@@ -13,6 +13,7 @@ use super::kind::{list, text};
 use super::output::{Form, Report};
 use super::source;
 use super::table::Table;
+use crate::model::timestamp::Timestamp;
 
 pub(super) use self::follow::{follow, of_revision};
 
@@ -35,10 +36,14 @@ enum What {
     Resume(Order),
     /// End the bake of the wave: neither time nor missing data is waited for.
     Promote(Order),
+    /// Go on without the rest of the wave: nodes that have not settled are not waited for either. What fails still goes back.
+    Skip(Order),
     /// Let the next wave begin.
     Approve(Order),
     /// Take all nodes back to the old revision.
     Abort(Order),
+    /// Begin a rollout again that was rolled back or canceled: the same revision, the same strategy.
+    Retry(Order),
     /// Show the rollouts of the fleet, the newest first.
     History {
         /// How many at most.
@@ -67,6 +72,13 @@ struct Start {
     /// End the rollout that is active, if one is, and go on with the nodes that it has chosen.
     #[arg(long)]
     supersede: bool,
+    /// No wave begins before this time: 2026-01-31T09:30:00Z.
+    #[arg(long, value_name = "TIME", conflicts_with = "urgent")]
+    not_before: Option<Timestamp>,
+    /// In a hurry: takes the place of the rollout that is active, and waits neither for bakes and requests nor for webhooks and
+    /// freeze windows. Needs a reason.
+    #[arg(long, requires = "reason")]
+    urgent: bool,
     /// Show the waves as they go, until the rollout has ended.
     #[arg(long)]
     wait: bool,
@@ -110,6 +122,9 @@ struct Beginning {
     strategy: Option<serde_json::Value>,
     reason: String,
     supersede: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_before: Option<Timestamp>,
+    urgent: bool,
 }
 
 impl Rollout {
@@ -120,8 +135,10 @@ impl Rollout {
             What::Pause(order) => order.run(client, "pause").await,
             What::Resume(order) => order.run(client, "resume").await,
             What::Promote(order) => order.run(client, "promote").await,
+            What::Skip(order) => order.run(client, "skip").await,
             What::Approve(order) => order.run(client, "approve").await,
             What::Abort(order) => order.run(client, "abort").await,
+            What::Retry(order) => order.run(client, "retry").await,
             What::History { limit, output } => history(client, limit, output).await,
         }
     }
@@ -138,6 +155,8 @@ impl Start {
             strategy,
             reason: self.reason,
             supersede: self.supersede,
+            not_before: self.not_before,
+            urgent: self.urgent,
         };
         let request = Request::post(client.of_fleet(["rollouts"]), &beginning)?;
         let begun: Value = client.send(request).await?.read()?;
@@ -192,6 +211,10 @@ async fn history(client: &Client, limit: u32, form: Form) -> Result<Report, Fail
                     ["created_by", "created_at", "reason", "outcome"]
                         .map(|field| text(rollout, field));
                 let wave = show::position(rollout);
+                let reason = match rollout.get("urgent").and_then(Value::as_bool) {
+                    Some(true) => format!("urgent: {reason}"),
+                    _ => reason,
+                };
                 table.row([id, from, to, state, wave, by, began, reason, outcome]);
             }
             Ok(Report::new(table.to_string()))

@@ -4,11 +4,13 @@ use super::*;
 use crate::model::document;
 use crate::model::duration::Duration as Wait;
 use crate::revision::Draft;
+use crate::rollout::begin::Terms;
 use crate::rollout::strategy::{Gates, OnFailure, Strategy, Wave};
 use crate::store::node_status::Refusal;
 use crate::store::rollout::NewRollout;
 use crate::store::sql::{Database, SqlStore};
 use crate::store::{By, Commit};
+use crate::webhooks::WebhookSettings;
 
 fn status(class: &str, sent: u64, acked: u64, live: Option<u64>) -> NodeStatus {
     NodeStatus {
@@ -90,6 +92,7 @@ async fn overdue(store: &dyn Store) {
         message: "",
         config: &Draft::new(config).validate(None, &[]).unwrap(),
         release: false,
+        not_before: None,
     };
     store.commit(commit).await.unwrap();
     let everybody = Wave {
@@ -109,6 +112,7 @@ async fn overdue(store: &dyn Store) {
         },
         reason: "",
         supersede: true,
+        terms: Terms::default(),
         by,
     };
     store.start_rollout(new).await.unwrap();
@@ -128,7 +132,12 @@ async fn after_an_outage_nobody_is_judged_by_what_is_as_old_as_it() {
     let store: Arc<dyn Store> = Arc::new(SqlStore::open(&database).await.unwrap());
     overdue(&*store).await;
     let (_written, written) = channel::channel(());
-    let driver = Driver::new(store.clone(), "r".to_owned(), written);
+    let driver = Driver::new(
+        store.clone(),
+        "r".to_owned(),
+        Webhooks::new(WebhookSettings::default()),
+        written,
+    );
     let state = async || {
         let newest = store.rollouts("default", None, 1).await.unwrap();
         newest[0].state

@@ -1,8 +1,9 @@
 //! Points in time: whole microseconds since 1970 in UTC, as the database keeps them; RFC 3339 text in the API.
 
 use std::fmt;
+use std::str::FromStr;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use utoipa::ToSchema;
 
 use super::duration::Duration;
@@ -11,6 +12,13 @@ use super::duration::Duration;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, ToSchema)]
 #[schema(value_type = String, format = DateTime, example = "2026-01-31T09:30:00.000000Z")]
 pub struct Timestamp(i64);
+
+/// A text is no point in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a point in time is written like 2026-01-31T09:30:00Z or 2026-01-31T10:30:00+01:00 (RFC 3339)"
+)]
+pub struct TimestampError;
 
 const DAY_US: i64 = 86_400_000_000;
 
@@ -52,6 +60,22 @@ impl fmt::Display for Timestamp {
     }
 }
 
+impl FromStr for Timestamp {
+    type Err = TimestampError;
+
+    fn from_str(text: &str) -> Result<Self, TimestampError> {
+        let read: jiff::Timestamp = text.parse().map_err(|_| TimestampError)?;
+        Ok(Self(read.as_microsecond()))
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(de::Error::custom)
+    }
+}
+
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
@@ -90,6 +114,24 @@ mod tests {
             (4_107_542_400_000_000, "2100-03-01T00:00:00.000000Z"),
         ] {
             assert_eq!(Timestamp::from_micros(micros).to_string(), text);
+            assert_eq!(text.parse(), Ok(Timestamp::from_micros(micros)));
+        }
+    }
+
+    #[test]
+    fn a_point_in_time_is_read_with_its_offset_and_never_without() {
+        let at = Timestamp::from_micros(1_769_851_800_000_000);
+        for text in ["2026-01-31T09:30:00Z", "2026-01-31T10:30:00+01:00"] {
+            assert_eq!(text.parse(), Ok(at), "{text}");
+        }
+        for text in [
+            "",
+            "2026-01-31",
+            "2026-01-31T09:30:00",
+            "tomorrow",
+            "1769851800",
+        ] {
+            assert_eq!(text.parse::<Timestamp>(), Err(TimestampError), "{text}");
         }
     }
 }

@@ -199,7 +199,7 @@ impl Chooser<'_> {
 mod tests {
     use super::*;
     use crate::model::timestamp::Timestamp;
-    use crate::rollout::begin::{Begin, begin};
+    use crate::rollout::begin::{Begin, Terms, begin};
     use crate::rollout::strategy::{Gates, OnFailure, Strategy};
     use proptest::prelude::*;
 
@@ -233,6 +233,7 @@ mod tests {
             by: "",
             validators: false,
             instead_of: None,
+            terms: Terms::default(),
         };
         begin(what, Timestamp::default()).0
     }

@@ -29,6 +29,19 @@ pub struct Begin<'a> {
     pub validators: bool,
     /// The active rollout whose place it takes, if it takes one's.
     pub instead_of: Option<&'a Rollout>,
+    /// What else is said of it.
+    pub terms: Terms<'a>,
+}
+
+/// What is said of a rollout beside where it goes and how.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Terms<'a> {
+    /// No wave begins before this.
+    pub not_before: Option<Timestamp>,
+    /// It waits for nodes alone.
+    pub urgent: bool,
+    /// The rollout that it is a repetition of.
+    pub retries: Option<&'a str>,
 }
 
 /// The first row of a rollout.
@@ -63,6 +76,8 @@ pub fn begin(begin: Begin<'_>, now: Timestamp) -> (Rollout, Vec<Event>) {
         ended_at: None,
         outcome: None,
         row_version: 0,
+        not_before: begin.terms.not_before,
+        urgent: begin.terms.urgent,
     };
     let settle = rollout.current().map(|wave| now.after(wave.settle));
     let rollout = Rollout {
@@ -84,11 +99,25 @@ pub fn begin(begin: Begin<'_>, now: Timestamp) -> (Rollout, Vec<Event>) {
     if !begin.validators {
         detail.push_str("; no validator is connected");
     }
+    let Terms {
+        not_before,
+        urgent,
+        retries,
+    } = begin.terms;
+    if urgent {
+        detail = format!("{detail}, urgently: {}", begin.reason);
+    }
+    if let Some(at) = not_before {
+        detail = format!("{detail}, not before {at}");
+    }
     let data = json!({
         "from": begin.from,
         "to": begin.to,
         "validators": begin.validators,
         "supersedes": begin.instead_of.map(|other| &other.id),
+        "not_before": not_before,
+        "urgent": urgent,
+        "retries": retries,
     });
     let event = rollout.event(EventKind::Started, detail, Some(data));
     (rollout, vec![event])
@@ -144,6 +173,7 @@ mod tests {
             by: "a",
             validators: false,
             instead_of: other,
+            terms: Terms::default(),
         };
         let (rollout, events) = begin(what, Timestamp::from_micros(5));
         assert_eq!(events.len(), 1);

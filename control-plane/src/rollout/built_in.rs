@@ -87,6 +87,7 @@ fn compared() -> Strategy {
                     p99_factor: Some(2.0),
                 }),
             }),
+            webhooks: Vec::new(),
         },
         max_step: None,
         on_failure: OnFailure::default(),

@@ -1,6 +1,8 @@
 //! What is wrong with a strategy, and with what a fleet's settings say of rollouts; which strategy an operator means.
 //! Problems name the field.
 
+mod outside;
+
 use std::collections::BTreeMap;
 
 use crate::model::duration::Duration;
@@ -9,6 +11,10 @@ use crate::model::text;
 
 use super::built_in::{self, built_in};
 use super::strategy::{Compare, Gates, HealthGate, RolloutSettings, Strategy, StrategyRef, Wave};
+use super::webhook::AllowList;
+
+pub use self::outside::reachable;
+use self::outside::{webhooks, windows};
 
 /// Most waves of a strategy.
 pub const WAVES_MAX: usize = 50;
@@ -47,28 +53,37 @@ pub fn resolve(
     }
 }
 
-/// Checks what a fleet's settings say of rollouts; `check` stands at the settings.
+/// Checks what a fleet's settings say of rollouts; `check` stands at the settings, `allowed` are the hosts that webhooks may
+/// be at.
 pub fn settings(
     check: &mut Check,
     rollout: &RolloutSettings,
     strategies: &BTreeMap<String, Strategy>,
+    allowed: &AllowList,
 ) {
     check.at("strategies", |check| {
         at_most(check, strategies.len(), STRATEGIES_MAX, "strategies");
         for (name, one) in strategies {
             check.rule(name.as_str(), text::name(name));
-            check.at(name.as_str(), |check| strategy(check, one));
+            check.at(name.as_str(), |check| {
+                strategy(check, one);
+                reachable(check, one, allowed);
+            });
         }
     });
     check.at("rollout", |check| {
         check.at("strategy", |check| match &rollout.strategy {
-            StrategyRef::Inline(one) => strategy(check, one),
+            StrategyRef::Inline(one) => {
+                strategy(check, one);
+                reachable(check, one, allowed);
+            }
             StrategyRef::Named(_) => {
                 if let Err(problem) = resolve(strategies, &rollout.strategy) {
                     check.problem(problem.code, problem.detail);
                 }
             }
         });
+        windows(check, &rollout.freeze);
     });
 }
 
@@ -83,6 +98,9 @@ pub fn strategy(check: &mut Check, strategy: &Strategy) {
         at_most(check, named, NAMED_MAX, "named nodes and zones");
     });
     check.each("waves", &strategy.waves, wave);
+    check.each("waves", &strategy.waves, |check, wave| {
+        webhooks(check, &wave.webhooks, &strategy.gates.webhooks);
+    });
     order(check, &strategy.waves);
     check.at("gates", |check| gates(check, &strategy.gates));
     if strategy.max_step == Some(0) {
@@ -201,6 +219,7 @@ fn names(check: &mut Check, field: &str, names: &[String], what: &str) {
 }
 
 fn gates(check: &mut Check, gates: &Gates) {
+    webhooks(check, &gates.webhooks, &[]);
     if let Some(gate) = &gates.health {
         check.at("health", |check| health(check, gate));
     }
@@ -340,6 +359,10 @@ mod tests {
         }
     }
 
+    fn gated(webhooks: serde_json::Value) -> serde_json::Value {
+        serde_json::json!({"waves": [{"percent": 100}], "gates": {"webhooks": webhooks}})
+    }
+
     #[test]
     fn problems_name_the_field() {
         use serde_json::json;
@@ -390,6 +413,33 @@ mod tests {
                 "/waves/0/lease",
             ),
             (json!({"waves": [all], "max_step": 0}), "/max_step"),
+            (
+                gated(json!([{"name": "a", "url": "ftp://a"}])),
+                "/gates/webhooks/0/url",
+            ),
+            (
+                gated(json!([{"name": "", "url": "http://a"}])),
+                "/gates/webhooks/0/name",
+            ),
+            (
+                gated(json!([{"name": "a", "url": "http://a"}, {"name": "a", "url": "http://b"}])),
+                "/gates/webhooks/1",
+            ),
+            (
+                gated(json!([{"name": "a", "url": "http://a", "timeout": "61s"}])),
+                "/gates/webhooks/0/timeout",
+            ),
+            (
+                gated(json!([{"name": "a", "url": "http://a", "interval": "999ms"}])),
+                "/gates/webhooks/0/interval",
+            ),
+            (
+                json!({
+                    "waves": [{"percent": 100, "webhooks": [{"name": "a", "url": "http://b"}]}],
+                    "gates": {"webhooks": [{"name": "a", "url": "http://a"}]},
+                }),
+                "/waves/0/webhooks/0/name",
+            ),
             (
                 json!({"waves": [all], "gates": {"health": {}}}),
                 "/gates/health",
@@ -443,11 +493,13 @@ mod tests {
             ..built_in("by-zone").unwrap()
         };
         let mut check = Check::new(None);
-        settings(&mut check, &rollout, &BTreeMap::new());
+        let allowed = AllowList::default();
+        settings(&mut check, &rollout, &BTreeMap::new(), &allowed);
         settings(
             &mut check,
             &rollout,
             &BTreeMap::from([("mine".to_owned(), empty)]),
+            &allowed,
         );
         let pointers: Vec<String> = check.finish().into_iter().map(|it| it.pointer).collect();
         assert_eq!(pointers, ["/rollout/strategy", "/strategies/mine/waves"]);

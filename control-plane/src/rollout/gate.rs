@@ -45,7 +45,7 @@ pub(super) fn judge(rollout: &Rollout, observed: &Observed, now: Timestamp) -> V
                 wave.min_nodes
             };
             // While no node is connected, nobody fails to do what is asked.
-            let late = over && (count.connected > 0 || wanted == 0);
+            let late = over && !rollout.promoted && (count.connected > 0 || wanted == 0);
             let missed = if late { Outcome::Fail } else { Outcome::Hold };
             verdicts.push(share(&count, wave.share, late));
             verdicts.push(nodes(&count, wanted, missed));
@@ -330,7 +330,7 @@ fn bake(rollout: &Rollout, over: bool) -> Verdict {
     verdict(Gate::Bake, outcome, detail, [("until", json!(until))])
 }
 
-fn verdict<const N: usize>(
+pub(super) fn verdict<const N: usize>(
     gate: Gate,
     outcome: Outcome,
     detail: String,

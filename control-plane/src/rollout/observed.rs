@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use crate::model::timestamp::Timestamp;
 
 use super::selection::Member;
+use super::webhook::Answer;
+use super::window::Freeze;
 
 /// Everything that is known when a decision is made.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -17,6 +19,10 @@ pub struct Observed {
     pub new: Traffic,
     /// Requests served at the same time by nodes on the old one.
     pub old: Traffic,
+    /// The fleet's freeze windows.
+    pub freeze: Vec<Freeze>,
+    /// What webhooks have said, not too long ago.
+    pub answers: Vec<Answer>,
 }
 
 /// A node.

@@ -12,6 +12,7 @@ use crate::model::timestamp::Timestamp;
 use super::advance::{self, Choice};
 use super::gate::{self, Count, Staging};
 use super::observed::{Observed, Refused, Traffic};
+use super::outside;
 use super::strategy::OnFailure;
 use super::verdict::{Gate, Outcome, Verdict};
 use super::{Change, EventKind, Rollout, State};
@@ -40,16 +41,15 @@ pub fn step(rollout: &Rollout, observed: &Observed, now: Timestamp) -> Option<Ch
 
 /// The first step of a rollout that has just begun, if it can be taken blind: where the first wave takes everybody at once, nothing
 /// that could be observed would change who that is. So a commit in a fleet that moves all at once is wanted by the time that its
-/// author is answered. A wave whose nodes are to get ready together first has to know which these are.
-pub fn first(rollout: &Rollout, now: Timestamp) -> Option<Change> {
+/// author is answered. A wave whose nodes are to get ready together first has to know which these are. `known` is what is known
+/// without asking nodes: the fleet's freeze windows.
+pub fn first(rollout: &Rollout, known: &Observed, now: Timestamp) -> Option<Change> {
     let is_blind = rollout.state == State::Advancing
         && rollout.strategy.max_step.is_none()
         && rollout
             .current()
             .is_some_and(|wave| wave.takes_everybody() && !wave.stages());
-    is_blind
-        .then(|| step(rollout, &Observed::default(), now))
-        .flatten()
+    is_blind.then(|| step(rollout, known, now)).flatten()
 }
 
 /// A change in the making.
@@ -137,6 +137,7 @@ impl Course<'_> {
         };
         next.deadline = Some(self.now.after(wave.bake));
         next.state = State::Baking;
+        next.promoted |= next.urgent;
         let detail = format!("{} has settled", next.title());
         self.tell(EventKind::Moved, detail, Some(based_on(&verdicts)));
         let verdicts = self.judge();
@@ -168,6 +169,7 @@ impl Course<'_> {
             Gate::Health,
             Gate::Identity,
             Gate::Bake,
+            Gate::Webhooks,
         ];
         if self.holds(&verdicts, &all) {
             return self.note(verdicts);
@@ -208,6 +210,16 @@ impl Course<'_> {
     /// Chooses the next nodes of the wave; `again` if some of its nodes have been chosen before.
     fn choose(&mut self, mut verdicts: Vec<Verdict>, again: bool) {
         let next = &mut self.change.next;
+        // Whoever ends a bake has said nothing of the next wave; one that has begun goes on.
+        if !next.selection.partial {
+            let before = outside::before(next, self.observed, self.now);
+            verdicts.retain(|verdict| before.iter().all(|it| it.gate != verdict.gate));
+            let holds = before.iter().any(|it| it.outcome != Outcome::Pass);
+            verdicts.extend(before);
+            if holds {
+                return self.note(verdicts);
+            }
+        }
         let Some(wave) = next.current() else {
             return;
         };
@@ -372,10 +384,13 @@ impl Course<'_> {
     /// Keeps verdicts, if one is not as it was or the row is written anyway.
     fn note(&mut self, verdicts: Vec<Verdict>) {
         for verdict in &verdicts {
-            let before = self.change.next.verdicts.iter();
-            let before = before.filter(|before| before.gate == verdict.gate);
-            let before = before.map(|before| before.outcome).next();
-            if before.unwrap_or(Outcome::Pass) != verdict.outcome {
+            let mut before = self.change.next.verdicts.iter();
+            let before = before.find(|before| before.gate == verdict.gate);
+            let is_news = match before {
+                Some(before) => !verdict.stands_as(before),
+                None => verdict.outcome != Outcome::Pass,
+            };
+            if is_news {
                 let data = json!({ "verdicts": [verdict] });
                 self.tell(EventKind::Judged, verdict.detail.clone(), Some(data));
             }
@@ -386,7 +401,9 @@ impl Course<'_> {
     }
 
     fn judge(&self) -> Vec<Verdict> {
-        gate::judge(&self.change.next, self.observed, self.now)
+        let mut verdicts = gate::judge(&self.change.next, self.observed, self.now);
+        verdicts.extend(outside::judge(&self.change.next, self.observed, self.now));
+        verdicts
     }
 
     /// Whether one of these gates holds. An operator who promotes does not wait for what is not known.

@@ -8,6 +8,9 @@ use utoipa::ToSchema;
 use crate::model::duration::Duration;
 use crate::model::is_default;
 
+use super::webhook::Webhook;
+use super::window::Freeze;
+
 /// What a fleet does with commits.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -19,6 +22,9 @@ pub struct RolloutSettings {
     /// strategy itself.
     #[serde(default, skip_serializing_if = "is_default")]
     pub strategy: StrategyRef,
+    /// When no wave begins. What bakes goes on baking, and what fails goes back at any time.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub freeze: Vec<Freeze>,
 }
 
 /// Whether a commit begins a rollout.
@@ -144,6 +150,9 @@ pub struct Wave {
     /// An operator must say so before the wave begins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval: Option<Approval>,
+    /// Who else is asked, beside the webhooks of `gates`.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub webhooks: Vec<Webhook>,
 }
 
 /// An operator's word.
@@ -165,6 +174,9 @@ pub struct Gates {
     /// What requests tell, if they are asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health: Option<HealthGate>,
+    /// Who is asked.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub webhooks: Vec<Webhook>,
 }
 
 /// How well requests fare on the new revision. Without data it holds; with data that fails it fails, bake or not.

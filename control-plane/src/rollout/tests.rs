@@ -16,7 +16,7 @@ use self::world::World;
 const CASES: u32 = 10_000;
 
 /// What the histories must have come to, taken together.
-const REACHED: [&str; 16] = [
+const REACHED: [&str; 21] = [
     "validating",
     "awaiting-approval",
     "advancing",
@@ -33,6 +33,11 @@ const REACHED: [&str; 16] = [
     "promoted",
     "paused by a gate",
     "fenced",
+    "skipped",
+    "frozen",
+    "scheduled",
+    "held by a webhook",
+    "failed by a webhook",
 ];
 
 #[test]
@@ -47,12 +52,13 @@ fn whatever_happens_a_rollout_keeps_its_laws_and_ends() {
     let reached = RefCell::new(BTreeSet::new());
     let histories = (
         world::strategy(),
+        world::terms(),
         prop::collection::vec((any::<u8>(), any::<bool>()), 0..10),
         prop::collection::vec(world::action(), 0..80),
     );
     TestRunner::new(config)
-        .run(&histories, |(strategy, nodes, actions)| {
-            let mut world = World::new(&strategy, &nodes);
+        .run(&histories, |(strategy, terms, nodes, actions)| {
+            let mut world = World::new(&strategy, terms, &nodes);
             for action in &actions {
                 world.act(action)?;
             }

@@ -22,6 +22,8 @@ pub enum Verb {
     Resume,
     /// The bake ends now, and data that are missing are not waited for. What fails still fails.
     Promote,
+    /// The same, and what has not settled yet is not waited for either: the next nodes follow at once.
+    Skip,
     /// The next wave may begin.
     Approve,
     /// All nodes go back.
@@ -37,6 +39,8 @@ pub struct Word<'a> {
     pub revision_author: &'a str,
     /// Why; may be empty.
     pub reason: &'a str,
+    /// Whether they may do everything in this fleet.
+    pub is_admin: bool,
 }
 
 /// Why a verb changes nothing.
@@ -55,6 +59,14 @@ pub enum VerbError {
         "this wave is approved neither by who began the rollout nor by the author of its revision"
     )]
     SameHand,
+    /// Only what has come to nothing is begun again.
+    #[error(
+        "a rollout that is {state} is not begun again; one that was rolled back or canceled can be"
+    )]
+    NotRetried {
+        /// The state.
+        state: State,
+    },
 }
 
 impl Verb {
@@ -64,6 +76,7 @@ impl Verb {
             Self::Pause => "pause",
             Self::Resume => "resume",
             Self::Promote => "promote",
+            Self::Skip => "skip",
             Self::Approve => "approve",
             Self::Abort => "abort",
         }
@@ -75,6 +88,7 @@ impl Verb {
             Self::Pause => "pause-rollout",
             Self::Resume => "resume-rollout",
             Self::Promote => "promote-rollout",
+            Self::Skip => "skip-wave",
             Self::Approve => "approve-rollout",
             Self::Abort => "abort-rollout",
         }
@@ -85,6 +99,7 @@ impl Verb {
             Self::Pause => "paused",
             Self::Resume => "resumed",
             Self::Promote => "promoted",
+            Self::Skip => "told to skip its wave",
             Self::Approve => "approved",
             Self::Abort => "aborted",
         }
@@ -102,6 +117,7 @@ pub fn apply(
         Verb::Pause => pause(rollout, now),
         Verb::Resume => resume(rollout, now),
         Verb::Promote => promote(rollout),
+        Verb::Skip => skip(rollout),
         Verb::Approve => approve(rollout, word)?,
         Verb::Abort => abort(rollout, word, now),
     };
@@ -118,6 +134,17 @@ pub fn apply(
         events.push(next.event(EventKind::Ended, detail, None));
     }
     Ok(Change { next, events })
+}
+
+/// Whether a rollout may be begun again, with the same revision and strategy.
+///
+/// # Errors
+/// It has not come to nothing: it goes on, or its revision was rolled out, or another rollout has taken its place.
+pub fn may_retry(rollout: &Rollout) -> Result<(), VerbError> {
+    match rollout.state {
+        State::RolledBack | State::Canceled => Ok(()),
+        state => Err(VerbError::NotRetried { state }),
+    }
 }
 
 fn pause(rollout: &Rollout, now: Timestamp) -> Option<Rollout> {
@@ -155,13 +182,23 @@ fn promote(rollout: &Rollout) -> Option<Rollout> {
     })
 }
 
+fn skip(rollout: &Rollout) -> Option<Rollout> {
+    let waits = matches!(rollout.state, State::Settling | State::Baking);
+    (waits && !rollout.promoted).then(|| Rollout {
+        promoted: true,
+        ..rollout.clone()
+    })
+}
+
 fn approve(rollout: &Rollout, word: Word<'_>) -> Result<Option<Rollout>, VerbError> {
     if rollout.state != State::AwaitingApproval {
         return Ok(None);
     }
     let approval = rollout.current().and_then(|wave| wave.approval);
     let same = word.actor == rollout.created_by || word.actor == word.revision_author;
-    if approval.is_some_and(|approval| approval.by_another) && same {
+    // What is urgent may find nobody else awake.
+    let may_alone = rollout.urgent && word.is_admin;
+    if approval.is_some_and(|approval| approval.by_another) && same && !may_alone {
         return Err(VerbError::SameHand);
     }
     Ok(Some(Rollout {
@@ -225,7 +262,7 @@ impl Rollout {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rollout::begin::{Begin, begin};
+    use crate::rollout::begin::{Begin, Terms, begin};
     use crate::rollout::built_in::built_in;
     use crate::rollout::strategy::Approval;
 
@@ -242,6 +279,7 @@ mod tests {
             by: "ann",
             validators: false,
             instead_of: None,
+            terms: Terms::default(),
         };
         let (mut rollout, _) = begin(what, Timestamp::default());
         rollout.state = state;
@@ -263,6 +301,7 @@ mod tests {
             actor,
             revision_author: "bob",
             reason: "why",
+            is_admin: false,
         };
         apply(rollout, verb, word, Timestamp::from_micros(100)).map(|change| change.next)
     }
@@ -291,6 +330,7 @@ mod tests {
             (Verb::Pause, &all[..6]),
             (Verb::Resume, &[Paused][..]),
             (Verb::Promote, &[Baking][..]),
+            (Verb::Skip, &all[2..4]),
             (Verb::Approve, &[AwaitingApproval][..]),
             (Verb::Abort, &all[..7]),
         ] {
@@ -318,6 +358,7 @@ mod tests {
             actor: "eve",
             revision_author: "bob",
             reason: "",
+            is_admin: false,
         };
         let later = Timestamp::from_micros(1_000);
         let resumed = apply(&paused, Verb::Resume, word, later).unwrap().next;
@@ -334,6 +375,36 @@ mod tests {
         let approved = say(&asks, Verb::Approve, "eve").unwrap();
         assert_eq!(approved.state, State::Advancing);
         assert_eq!(approved.approved_by.as_deref(), Some("eve"));
+    }
+
+    #[test]
+    fn only_an_admin_approves_alone_and_only_what_is_urgent() {
+        for (urgent, is_admin) in [(false, false), (false, true), (true, false), (true, true)] {
+            let asks = Rollout {
+                urgent,
+                ..rollout(State::AwaitingApproval)
+            };
+            let word = Word {
+                actor: "ann",
+                revision_author: "ann",
+                reason: "",
+                is_admin,
+            };
+            let said = apply(&asks, Verb::Approve, word, Timestamp::default());
+            assert_eq!(said.is_ok(), urgent && is_admin, "{urgent} {is_admin}");
+        }
+    }
+
+    #[test]
+    fn only_what_has_come_to_nothing_is_begun_again() {
+        use State::{Baking, Canceled, Completed, Paused, RolledBack, RollingBack, Superseded};
+        for state in [Baking, Completed, Paused, RollingBack, Superseded] {
+            let refused = may_retry(&rollout(state));
+            assert_eq!(refused, Err(VerbError::NotRetried { state }));
+        }
+        for state in [RolledBack, Canceled] {
+            assert_eq!(may_retry(&rollout(state)), Ok(()));
+        }
     }
 
     #[test]

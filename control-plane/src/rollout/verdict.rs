@@ -17,6 +17,14 @@ pub struct Verdict {
     pub numbers: serde_json::Map<String, serde_json::Value>,
 }
 
+impl Verdict {
+    /// Whether it says what another of the same gate says, but for the numbers.
+    pub(super) fn stands_as(&self, other: &Self) -> bool {
+        let replies = |verdict: &Self| verdict.numbers.get("replies").cloned();
+        self.outcome == other.outcome && replies(self) == replies(other)
+    }
+}
+
 /// The gates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -39,6 +47,12 @@ pub enum Gate {
     Identity,
     /// The time that the wave is watched.
     Bake,
+    /// The time before which no wave begins.
+    Schedule,
+    /// The windows in which no wave begins.
+    Freeze,
+    /// What webhooks say, all of them together.
+    Webhooks,
 }
 
 /// How a gate stands.

@@ -187,7 +187,7 @@ mod tests {
 
     use super::*;
     use crate::model::timestamp::Timestamp;
-    use crate::rollout::begin::{Begin, begin};
+    use crate::rollout::begin::{Begin, Terms, begin};
     use crate::rollout::built_in::built_in;
 
     const PROXY: ClientClass = ClientClass::Signalbox;
@@ -211,6 +211,7 @@ mod tests {
             by: "",
             validators: false,
             instead_of: None,
+            terms: Terms::default(),
         };
         Rollout {
             state: State::Staging,

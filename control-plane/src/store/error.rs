@@ -35,6 +35,18 @@ pub enum StoreError {
         /// Where it stands.
         state: State,
     },
+    /// A rollout is to take the place of one whose nodes would follow it before they may: the caller says so.
+    #[error(
+        "the nodes that rollout {id} has moved would get revision {to} at once, and {why}; only what is urgent moves them now"
+    )]
+    NotYet {
+        /// The active one.
+        id: String,
+        /// The revision that they would get.
+        to: u64,
+        /// Why it may not be yet.
+        why: String,
+    },
     /// A rollout is to go where the fleet is: the caller says so.
     #[error("fleet {fleet:?} serves revision {revision} already; there is nothing to roll out")]
     NothingToRollOut {

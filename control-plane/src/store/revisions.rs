@@ -28,7 +28,7 @@ const PAGE: &str = "SELECT number, hash, author, message, created_at FROM revisi
 const END_RESOURCES: &str = "UPDATE resource SET to_revision = $1 WHERE fleet = $2 AND to_revision IS NULL AND (kind, name) IN (VALUES ";
 const ADD_RESOURCES: &str =
     "INSERT INTO resource (fleet, kind, name, from_revision, body, hash) VALUES ";
-const ADD_REVISION: &str = "INSERT INTO revision (fleet, number, hash, author, message, created_at) VALUES ($1, $2, $3, $4, $5, $6)";
+const ADD_REVISION: &str = "INSERT INTO revision (fleet, number, hash, author, message, created_at, not_before) VALUES ($1, $2, $3, $4, $5, $6, $7)";
 const MOVE_HEAD: &str =
     "UPDATE fleet SET head = $2, held = $3, change_seq = change_seq + 1 WHERE name = $1";
 
@@ -117,7 +117,7 @@ impl SqlStore {
             end_resources(&mut tx, commit.fleet, revision.number, batch).await?;
             add_resources(&mut tx, commit.fleet, revision.number, batch).await?;
         }
-        add_revision(&mut tx, commit.fleet, &revision).await?;
+        add_revision(&mut tx, &commit, &revision).await?;
         fleet.head = revision.number;
         fleet.held = fleet.held.filter(|_| !commit.release);
         sqlx::query(MOVE_HEAD)
@@ -129,6 +129,9 @@ impl SqlStore {
         let begun = of_commit(&mut tx, &fleet, &revision, commit.by).await?;
         let mut detail = told(&changes, commit.message);
         detail["rollout"] = begun.map(|begun| begun.id).into();
+        if let Some(at) = commit.not_before {
+            detail["not_before"] = at.to_string().into();
+        }
         let entry = Entry {
             revision: Some(revision.number),
             detail: Some(detail),
@@ -293,9 +296,13 @@ async fn add_resources(
     Ok(())
 }
 
-async fn add_revision(tx: &mut AnyConnection, fleet: &str, revision: &Revision) -> Result<()> {
+async fn add_revision(
+    tx: &mut AnyConnection,
+    commit: &Commit<'_>,
+    revision: &Revision,
+) -> Result<()> {
     let query = sqlx::query(ADD_REVISION)
-        .bind(fleet)
+        .bind(commit.fleet)
         .bind(revision.number as i64)
         .bind(revision.hash.to_vec());
     let query = query
@@ -303,6 +310,7 @@ async fn add_revision(tx: &mut AnyConnection, fleet: &str, revision: &Revision) 
         .bind(revision.message.as_str());
     query
         .bind(revision.created_at.as_micros())
+        .bind(commit.not_before.map(Timestamp::as_micros))
         .execute(tx)
         .await?;
     Ok(())

@@ -1,6 +1,7 @@
 //! What the store takes and gives of rollouts and of traffic.
 
 use crate::model::timestamp::Timestamp;
+use crate::rollout::begin::Terms;
 use crate::rollout::strategy::Strategy;
 use crate::rollout::{Event, Rollout};
 
@@ -19,6 +20,8 @@ pub struct NewRollout<'a> {
     pub reason: &'a str,
     /// Ends the rollout that is active, if one is, and takes over its salt and the nodes that it has chosen.
     pub supersede: bool,
+    /// What else is said of it.
+    pub terms: Terms<'a>,
     /// Who begins it.
     pub by: By<'a>,
 }

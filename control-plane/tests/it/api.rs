@@ -13,6 +13,7 @@ mod plan;
 mod race;
 mod reading;
 mod rollouts;
+mod terms;
 mod traffic;
 
 use std::sync::Arc;
@@ -78,6 +79,7 @@ impl Api {
         let snapshots = Arc::new(Snapshots::default());
         let state = ApiState {
             workbench: Arc::default(),
+            webhook_hosts: Arc::default(),
             turns: Turns::default(),
             max_config_bytes: MAX_CONFIG_BYTES,
             store: store.clone(),

@@ -6,6 +6,7 @@ use std::process::{Command, Output};
 use control_plane::model::document;
 use control_plane::model::timestamp::Timestamp;
 use control_plane::revision::Draft;
+use control_plane::rollout::begin::Terms;
 use control_plane::rollout::observed::Refused;
 use control_plane::rollout::{Event, EventKind, Paused, Rollout, State};
 use control_plane::store::backup::{BackupError, backup, restore};
@@ -37,6 +38,7 @@ async fn fill(database: &Database) {
             message: "ünïcode, \"quotes\"\nand lines",
             config: &config,
             release: false,
+            not_before: None,
         };
         store.commit(commit).await.unwrap();
     }
@@ -102,6 +104,7 @@ async fn roll_out(store: &SqlStore) {
                 strategy: &next.strategy,
                 reason: "back to the first",
                 supersede: false,
+                terms: Terms::default(),
                 by: BY,
             };
             store.start_rollout(start).await.unwrap();

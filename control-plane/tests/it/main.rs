@@ -16,3 +16,4 @@ mod schema;
 mod serving;
 mod settings;
 mod store;
+mod webhooks;

@@ -86,6 +86,7 @@ async fn commit(store: &dyn Store, base: u64, yaml: &str) -> Result<Revision, St
             message: "why",
             config: &config,
             release: false,
+            not_before: None,
         })
         .await
 }

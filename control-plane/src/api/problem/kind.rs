@@ -15,6 +15,7 @@ pub(in crate::api) enum Kind {
     Conflict,
     RolloutActive,
     NothingToRollOut,
+    NotYet,
     IllegalTransition,
     ApprovalRequired,
     RevisionConflict,
@@ -43,6 +44,7 @@ impl Kind {
             | Self::Conflict
             | Self::RolloutActive
             | Self::NothingToRollOut
+            | Self::NotYet
             | Self::IllegalTransition => StatusCode::CONFLICT,
             Self::RevisionConflict => StatusCode::PRECONDITION_FAILED,
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
@@ -82,6 +84,7 @@ impl Kind {
             Self::Conflict => "conflict",
             Self::RolloutActive => "rollout-active",
             Self::NothingToRollOut => "nothing-to-roll-out",
+            Self::NotYet => "not-yet",
             Self::RevisionConflict => "revision-conflict",
             Self::TooLarge => "too-large",
             Self::TooDeep => "too-deep",
@@ -110,6 +113,7 @@ impl Kind {
             Self::Conflict => "Too many writes at once",
             Self::RolloutActive => "A rollout is under way",
             Self::NothingToRollOut => "The fleet is there already",
+            Self::NotYet => "Nodes would move before they may",
             Self::RevisionConflict => "It is no longer what it was",
             Self::TooLarge => "The body is too large",
             Self::TooDeep => "The body is nested too deeply",

@@ -9,6 +9,7 @@ use xds::node::ClientClass;
 use crate::api::ApiState;
 use crate::api::problem::Result;
 use crate::driver;
+use crate::model::is_default;
 use crate::model::timestamp::Timestamp;
 use crate::rollout::selection::{Member, Selection};
 use crate::rollout::strategy::{Strategy, Wave};
@@ -52,6 +53,12 @@ pub(in crate::api) struct RolloutSummary {
     /// Who approved the current wave, if it asked for that.
     #[serde(skip_serializing_if = "Option::is_none")]
     approved_by: Option<String>,
+    /// It waits neither for time nor for requests, neither for webhooks nor for the end of a freeze window.
+    #[serde(skip_serializing_if = "is_default")]
+    urgent: bool,
+    /// No wave begins before this.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_before: Option<Timestamp>,
     /// When its state ends at the latest.
     #[serde(skip_serializing_if = "Option::is_none")]
     deadline: Option<Timestamp>,
@@ -191,6 +198,8 @@ impl From<&rollout::Rollout> for RolloutSummary {
             created_by: rollout.created_by.clone(),
             created_at: rollout.created_at,
             approved_by: rollout.approved_by.clone(),
+            urgent: rollout.urgent,
+            not_before: rollout.not_before,
             deadline: rollout.deadline,
             ended_at: rollout.ended_at,
             outcome: rollout.outcome.clone(),

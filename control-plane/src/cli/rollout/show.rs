@@ -52,6 +52,8 @@ fn table(rollout: &Value) -> String {
     for (name, field) in [
         ("reason", "reason"),
         ("by", "created_by"),
+        ("urgent", "urgent"),
+        ("not before", "not_before"),
         ("until", "deadline"),
     ] {
         let value = text(rollout, field);

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::rollout::begin::{Begin, begin};
+use crate::rollout::begin::{Begin, Terms, begin};
 use crate::rollout::built_in::built_in;
 use crate::rollout::observed::Node;
 use crate::rollout::strategy::{Strategy, Wave};
@@ -27,6 +27,7 @@ impl Play {
             by: "ann",
             validators: false,
             instead_of: None,
+            terms: Terms::default(),
         };
         let node = |n: usize| Node {
             id: format!("n{n}"),
@@ -421,6 +422,7 @@ fn validating(strategy: &Strategy, nodes: usize, validators: usize) -> Play {
         by: "ann",
         validators: true,
         instead_of: None,
+        terms: Terms::default(),
     };
     play.rollout = begin(what, Timestamp::default()).0;
     play

@@ -13,6 +13,7 @@ use crate::rollout::strategy::{OnFailure, Strategy as Waves, Wave};
 use crate::rollout::verb::Verb;
 use crate::rollout::verdict::{Gate, Outcome};
 use crate::rollout::want::{Phase, want};
+use crate::rollout::webhook::{OnError, Reply, When};
 use crate::rollout::{Change, EventKind, Rollout, State};
 
 type Verdict = Result<(), TestCaseError>;
@@ -98,9 +99,13 @@ pub(super) fn what_fails_stops(
         before.state,
         State::Validating | State::Staging | State::Settling
     );
-    let late = waits && before.deadline.is_some_and(|deadline| now >= deadline) && missing;
+    let late = waits
+        && !before.promoted
+        && before.deadline.is_some_and(|deadline| now >= deadline)
+        && missing;
     let fails = late
         || (before.state == State::Validating && a_validator_refused(observed))
+        || says(before, observed) == Some(Outcome::Fail)
         || refused.len() > before.strategy.gates.max_refusals as usize
         || (!before.activated().is_empty() && healthy(before, observed) == Some(false));
     let stopped = match before.strategy.on_failure {
@@ -375,6 +380,31 @@ fn gates_hold(before: &Rollout, next: &Rollout, observed: &Observed, now: Timest
         !somebody || healthy(before, observed) != Some(false),
         "it goes on while requests fail"
     );
+    prop_assert_ne!(
+        says(before, observed),
+        Some(Outcome::Fail),
+        "a webhook fails"
+    );
+    let begins = before.selection != next.selection && !before.selection.partial;
+    if begins {
+        prop_assert!(
+            before.not_before.is_none_or(|at| at <= now),
+            "it is too early"
+        );
+        let frozen = observed.freeze.iter().any(|freeze| {
+            let time = |text: &str| text.parse::<Timestamp>().unwrap();
+            (time(&freeze.from)..time(&freeze.until)).contains(&now)
+        });
+        prop_assert!(!frozen || before.urgent, "a wave begins in a freeze window");
+        let asks = next.strategy.waves[next.wave as usize].webhooks.iter();
+        let asks_before = asks.clone().any(|hook| hook.when == When::Before);
+        if asks_before && !before.urgent {
+            let first = (before.state, before.wave) == (State::Advancing, next.wave);
+            let rounds = before.wave == next.wave && before.state != State::Advancing;
+            prop_assert!(rounds || first, "nobody was asked");
+            prop_assert!(rounds || says(before, observed) == Some(Outcome::Pass));
+        }
+    }
     if before.promoted {
         return Ok(());
     }
@@ -407,7 +437,12 @@ fn gates_hold(before: &Rollout, next: &Rollout, observed: &Observed, now: Timest
             prop_assert!(ready == all || (over && enough), "some are not ready");
         }
         State::Settling | State::Baking => {
-            prop_assert!(!(doubtful && asks(wave)), "a node is doubtful");
+            // Of its own it waits for those alone that are to settle.
+            let goes_blind = before.urgent && !before.selection.partial;
+            prop_assert!(
+                goes_blind || !(doubtful && asks(wave)),
+                "a node is doubtful"
+            );
             if before.state == State::Settling {
                 let over = before.deadline.is_some_and(|deadline| now >= deadline);
                 let enough = have.0 as f64 >= wave.share * have.1 as f64;
@@ -417,6 +452,20 @@ fn gates_hold(before: &Rollout, next: &Rollout, observed: &Observed, now: Timest
                 return Ok(());
             }
             prop_assert!(have.0 >= wave.min_nodes as usize, "too few nodes");
+            // Neither bakes nor what is missing are waited for.
+            if before.urgent {
+                return Ok(());
+            }
+            if before.state == State::Baking {
+                let said = says(before, observed);
+                prop_assert!(
+                    said.is_none_or(|said| said == Outcome::Pass),
+                    "a webhook waits"
+                );
+            } else {
+                let asks = wave.webhooks.iter().any(|hook| hook.when == When::Bake);
+                prop_assert!(!asks, "nobody was asked while it baked");
+            }
             prop_assert!(
                 observed.new.requests >= wave.min_requests,
                 "too few requests"
@@ -495,6 +544,25 @@ fn healthy(rollout: &Rollout, observed: &Observed) -> Option<bool> {
     }
 }
 
+/// What the wave's webhook says, if it is asked in this state; of an occasion that is over it says nothing.
+fn says(rollout: &Rollout, observed: &Observed) -> Option<Outcome> {
+    let when = match rollout.state {
+        State::Advancing => When::Before,
+        State::Baking => When::Bake,
+        _ => return None,
+    };
+    let mut hooks = rollout.strategy.waves[rollout.wave as usize]
+        .webhooks
+        .iter();
+    let hook = hooks.find(|hook| hook.when == when && !rollout.urgent)?;
+    Some(match observed.answers.first().map(|answer| answer.reply) {
+        Some(Reply::Pass) => Outcome::Pass,
+        Some(Reply::Fail) => Outcome::Fail,
+        Some(Reply::Error) if hook.on_error == OnError::Fail => Outcome::Fail,
+        Some(Reply::Error | Reply::Wait) | None => Outcome::Hold,
+    })
+}
+
 /// Nothing goes back, or stops, but for a gate that fails.
 fn goes_back_for_a_reason(
     before: &Rollout,
@@ -533,7 +601,11 @@ fn goes_back_for_a_reason(
         && (validates || observed.nodes.iter().any(|node| node.connected));
     let somebody = !before.activated().is_empty();
     let ill = somebody && healthy(before, observed) == Some(false);
-    prop_assert!(refused || unsettled || ill, "it fails without a reason");
+    let said = says(before, observed) == Some(Outcome::Fail);
+    prop_assert!(
+        refused || unsettled || ill || said,
+        "it fails without a reason"
+    );
     Ok(())
 }
 
@@ -592,7 +664,7 @@ impl Law {
                     "settled twice"
                 );
                 self.settled.push(event.wave);
-                if next.state != State::Baking {
+                if next.state != State::Baking && !before.promoted && !before.urgent {
                     prop_assert_eq!(wave.bake.as_millis(), 0, "it has not baked");
                 }
             }
@@ -607,7 +679,8 @@ impl Law {
                 | State::AwaitingApproval
                 | State::Completed
         );
-        if before.state == State::Baking && left && on && !before.promoted {
+        let is_waited = !before.promoted && !before.urgent;
+        if before.state == State::Baking && left && on && is_waited {
             let bake = wave.bake.as_millis() as i64 * 1_000;
             prop_assert!(
                 now - self.since.unwrap_or(i64::MAX) >= bake,

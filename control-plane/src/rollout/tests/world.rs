@@ -7,14 +7,17 @@ use proptest::prelude::*;
 use super::law;
 use crate::model::duration::Duration;
 use crate::model::timestamp::Timestamp;
-use crate::rollout::begin::{Begin, begin, superseded};
+use crate::rollout::begin::{Begin, Terms, begin, superseded};
 use crate::rollout::observed::{Node, Observed, Refused, Traffic};
 use crate::rollout::step::step;
 use crate::rollout::strategy::{
     Approval, Compare, Gates, HealthGate, OnFailure, Strategy as Waves, Wave,
 };
 use crate::rollout::verb::{Verb, Word, apply};
+use crate::rollout::verdict::{Gate, Outcome};
 use crate::rollout::want::want;
+use crate::rollout::webhook::{Answer, Occasion, OnError, Reply, Webhook, When};
+use crate::rollout::window::Freeze;
 use crate::rollout::{Event, Rollout, State};
 
 pub(super) const ZONES: [&str; 4] = ["", "a", "b", "c"];
@@ -41,6 +44,10 @@ pub(super) enum Action {
     /// A replica reads the row.
     Sync(usize),
     Traffic(u8, u8),
+    /// A freeze window begins that lasts so long, or all are taken away.
+    Freeze(Option<u16>),
+    /// What webhooks say from now on.
+    Answer(u8),
     Tick(u16),
     /// A driver reads everything,
     Read(usize),
@@ -68,6 +75,8 @@ pub(super) struct World {
     /// Requests a second on both revisions, and how they end.
     rate: u64,
     bad: u8,
+    freeze: Vec<Freeze>,
+    answer: Option<Reply>,
     now: i64,
     stable: u64,
     pub(super) row: Rollout,
@@ -80,7 +89,7 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) fn new(strategy: &Waves, nodes: &[(u8, bool)]) -> Self {
+    pub(super) fn new(strategy: &Waves, terms: Terms<'static>, nodes: &[(u8, bool)]) -> Self {
         let what = Begin {
             id: "r",
             fleet: "f",
@@ -91,6 +100,7 @@ impl World {
             by: ACTORS[0],
             validators: nodes.len() > FIRST_VALIDATOR as usize,
             instead_of: None,
+            terms,
         };
         let (row, log) = begin(what, Timestamp::from_micros(0));
         let mut world = Self {
@@ -98,6 +108,8 @@ impl World {
             refusals: Vec::new(),
             rate: 100,
             bad: 0,
+            freeze: Vec::new(),
+            answer: Some(Reply::Pass),
             now: 0,
             stable: 1,
             replicas: [row.clone(), row.clone()],
@@ -137,6 +149,25 @@ impl World {
                 self.rate = [0, 2, 100][rate as usize % 3];
                 self.bad = bad % 4;
             }
+            Action::Freeze(None) => self.freeze.clear(),
+            Action::Freeze(Some(seconds)) => self.freeze.push(Freeze {
+                name: "window".to_owned(),
+                from: Timestamp::from_micros(self.now).to_string(),
+                until: Timestamp::from_micros(self.now + i64::from(seconds) * SECOND).to_string(),
+                ..Freeze::default()
+            }),
+            Action::Answer(answer) => {
+                let all = [
+                    None,
+                    Some(Reply::Wait),
+                    Some(Reply::Error),
+                    Some(Reply::Fail),
+                ];
+                self.answer = all
+                    .get(answer as usize)
+                    .copied()
+                    .unwrap_or(Some(Reply::Pass));
+            }
             Action::Tick(seconds) => self.now += i64::from(seconds) * SECOND,
             Action::Read(driver) => self.read(driver),
             Action::Write(driver) => self.write(driver)?,
@@ -152,7 +183,10 @@ impl World {
     pub(super) fn goes_well(&mut self) -> Result<(), TestCaseError> {
         self.rate = 100;
         self.bad = 0;
-        for zone in 0..ZONES.len() as u8 {
+        self.freeze.clear();
+        self.answer = Some(Reply::Pass);
+        // A wave asks for two nodes at most, and a zone may have lost its own to another.
+        for zone in (0..ZONES.len() as u8).chain(0..ZONES.len() as u8) {
             self.join(zone, true);
         }
         for node in &mut self.nodes {
@@ -289,6 +323,12 @@ impl World {
                 p99_ms: Some(20.0),
                 ..traffic(self.row.from, self.bad == 2)
             },
+            freeze: self.freeze.clone(),
+            answers: self
+                .answer
+                .map(|reply| said(&self.row, reply))
+                .into_iter()
+                .collect(),
         };
         self.drivers[driver] = Some(Reading {
             rollout: self.row.clone(),
@@ -339,12 +379,14 @@ impl World {
             Verb::Promote,
             Verb::Approve,
             Verb::Abort,
+            Verb::Skip,
         ];
         let verb = verbs[verb as usize % verbs.len()];
         let word = Word {
             actor: ACTORS[usize::from(other)],
             revision_author: ACTORS[0],
             reason: "",
+            is_admin: false,
         };
         let now = Timestamp::from_micros(self.now);
         let before = self.row.clone();
@@ -374,6 +416,7 @@ impl World {
                 .iter()
                 .any(|node| node.connected && node.member().is_validator()),
             instead_of: Some(&self.row.clone()),
+            terms: Terms::default(),
         };
         let now = Timestamp::from_micros(self.now);
         let (next, log) = begin(what, now);
@@ -421,9 +464,31 @@ impl World {
         if self.row.promoted {
             self.seen.insert("promoted");
         }
+        if self.row.promoted && self.row.state == State::Settling {
+            self.seen.insert("skipped");
+        }
+        for verdict in &self.row.verdicts {
+            match (verdict.gate, verdict.outcome) {
+                (Gate::Freeze, _) => self.seen.insert("frozen"),
+                (Gate::Schedule, _) => self.seen.insert("scheduled"),
+                (Gate::Webhooks, Outcome::Hold) => self.seen.insert("held by a webhook"),
+                (Gate::Webhooks, Outcome::Fail) => self.seen.insert("failed by a webhook"),
+                _ => false,
+            };
+        }
         if self.row.paused.is_some() && self.row.outcome.is_some() {
             self.seen.insert("paused by a gate");
         }
+    }
+}
+
+/// Every webhook of a strategy here has the same name: no wave asks two.
+fn said(rollout: &Rollout, reply: Reply) -> Answer {
+    Answer {
+        occasion: Occasion::of(rollout),
+        name: "hook".to_owned(),
+        reply,
+        message: String::new(),
     }
 }
 
@@ -444,6 +509,8 @@ pub(super) fn action() -> impl Strategy<Value = Action> {
         4 => any::<u8>().prop_map(Action::Take),
         12 => Just(Action::TakeAll),
         1 => any::<u8>().prop_map(Action::Refuse),
+        1 => prop_oneof![1 => Just(None), 2 => (1..40_u16).prop_map(Some)].prop_map(Action::Freeze),
+        2 => prop_oneof![6 => 0..3_u8, 1 => Just(3_u8), 8 => Just(4_u8)].prop_map(Action::Answer),
         10 => d.clone().prop_map(Action::Sync),
         3 => (any::<u8>(), prop_oneof![6 => Just(0_u8), 1 => any::<u8>()])
             .prop_map(|(rate, bad)| Action::Traffic(rate, bad)),
@@ -454,11 +521,22 @@ pub(super) fn action() -> impl Strategy<Value = Action> {
         20 => d.prop_map(Action::Drive),
         // Approving more often than the rest, aborting less.
         6 => (prop_oneof![
-            4 => Just(3_u8), 2 => Just(2_u8), 1 => Just(0_u8), 3 => Just(1_u8),
+            4 => Just(3_u8), 2 => Just(2_u8), 1 => Just(0_u8), 3 => Just(1_u8), 1 => Just(5_u8),
         ], any::<bool>()).prop_map(|(verb, other)| Action::Say(verb, other)),
         1 => prop_oneof![
             3 => Just(Action::Sync(0)), 1 => Just(Action::Say(4, true)), 1 => Just(Action::Supersede),
         ],
+    ]
+}
+
+pub(super) fn terms() -> impl Strategy<Value = Terms<'static>> {
+    prop_oneof![
+        6 => Just(Terms::default()),
+        1 => (1..40_i64).prop_map(|seconds| Terms {
+            not_before: Some(Timestamp::from_micros(seconds * SECOND)),
+            ..Terms::default()
+        }),
+        1 => Just(Terms { urgent: true, ..Terms::default() }),
     ]
 }
 
@@ -492,6 +570,7 @@ pub(super) fn strategy() -> impl Strategy<Value = Waves> {
                 gates: Gates {
                     max_refusals,
                     health: health.map(gate),
+                    webhooks: Vec::new(),
                 },
                 max_step,
                 on_failure: if pauses {
@@ -525,9 +604,10 @@ fn limits() -> impl Strategy<Value = Wave> {
         prop_oneof![3 => Just(0_u64), 1 => Just(50)],
         prop_oneof![4 => Just(None), 1 => any::<bool>().prop_map(Some)],
         prop::option::of(prop_oneof![Just(0_u64), Just(20)]),
+        prop_oneof![8 => Just(None), 1 => (any::<bool>(), any::<bool>()).prop_map(Some)],
     )
         .prop_map(
-            |(bake, settle, share, min_nodes, min_requests, by_another, lease)| Wave {
+            |(bake, settle, share, min_nodes, min_requests, by_another, lease, hook)| Wave {
                 bake: Duration::from_millis(bake * 1_000),
                 settle: Duration::from_millis(settle * 1_000),
                 share,
@@ -535,9 +615,22 @@ fn limits() -> impl Strategy<Value = Wave> {
                 min_requests,
                 lease: lease.map(|lease| Duration::from_millis(lease * 1_000)),
                 approval: by_another.map(|by_another| Approval { by_another }),
+                webhooks: hook.map(webhook).into_iter().collect(),
                 ..Wave::default()
             },
         )
+}
+
+fn webhook((before, fails): (bool, bool)) -> Webhook {
+    let second = Duration::from_millis(1_000);
+    Webhook {
+        name: "hook".to_owned(),
+        url: "http://a.example/".to_owned(),
+        when: if before { When::Before } else { When::Bake },
+        timeout: second,
+        interval: second,
+        on_error: if fails { OnError::Fail } else { OnError::Hold },
+    }
 }
 
 fn gate(compares: bool) -> HealthGate {

@@ -49,6 +49,7 @@ pub(super) const TABLES: [Table; 10] = [
             ("author", Text),
             ("message", Text),
             ("created_at", Number),
+            ("not_before", Number),
         ],
     },
     Table {
@@ -103,6 +104,8 @@ pub(super) const TABLES: [Table; 10] = [
             ("row_version", Number),
             ("activated", Bytes),
             ("confirmed", Bytes),
+            ("not_before", Number),
+            ("urgent", Number),
         ],
     },
     Table {

@@ -11,12 +11,16 @@ use super::super::{By, Fleet, Revision};
 use super::{end, events, row};
 use crate::model::timestamp::Timestamp;
 use crate::rollout::Rollout;
-use crate::rollout::begin::{Begin, begin, superseded};
+use crate::rollout::begin::{Begin, Terms, begin, superseded};
 use crate::rollout::check::resolve;
 use crate::rollout::strategy::{Mode, Strategy};
+use crate::rollout::window;
 
 const HAS_REVISION: &str = "SELECT number FROM revision WHERE fleet = $1 AND number = $2";
 const AUTHOR: &str = "SELECT author FROM revision WHERE fleet = $1 AND number = $2";
+/// Commits that no rollout has taken along yet may each say how long they are to wait.
+const NOT_BEFORE: &str =
+    "SELECT MAX(not_before) FROM revision WHERE fleet = $1 AND number > $2 AND number <= $3";
 
 const VALIDATORS: &str = "SELECT COUNT(*) FROM node JOIN replica ON replica.id = node.replica \
      WHERE node.fleet = $1 AND node.validator = 1 AND node.connected = 1 AND replica.seen_at >= $2";
@@ -29,6 +33,7 @@ struct New<'a> {
     reason: &'a str,
     actor: &'a str,
     instead_of: Option<&'a Rollout>,
+    terms: Terms<'a>,
 }
 
 impl SqlStore {
@@ -50,6 +55,9 @@ impl SqlStore {
             });
         }
         let now = self.now(&mut tx).await?;
+        if let Some(active) = active.as_ref().filter(|it| it.gives_any()) {
+            check_time(&fleet, active, &new, now)?;
+        }
         let asked = New {
             from: fleet.stable,
             to: new.to,
@@ -57,6 +65,7 @@ impl SqlStore {
             reason: new.reason,
             actor: new.by.actor,
             instead_of: active.as_ref(),
+            terms: new.terms,
         };
         let rollout = insert(&mut tx, &fleet.name, &asked, now).await?;
         // Whoever sends a fleet elsewhere than to its newest revision does not want the next commit to bring that back.
@@ -70,6 +79,9 @@ impl SqlStore {
             "from": rollout.from,
             "reason": rollout.reason,
             "supersedes": active.map(|active| active.id),
+            "not_before": rollout.not_before,
+            "urgent": rollout.urgent,
+            "retries": new.terms.retries,
         });
         let entry = Entry {
             revision: Some(rollout.to),
@@ -107,6 +119,7 @@ pub(in crate::store) async fn of_commit(
         reason: &reason,
         actor: by.actor,
         instead_of: None,
+        terms: terms(tx, fleet, revision.number).await?,
     };
     let begun = insert(tx, &fleet.name, &new, revision.created_at).await?;
     Ok(Some(begun))
@@ -135,8 +148,46 @@ pub(super) async fn of_waiting(
         reason: &reason,
         actor: &author,
         instead_of: None,
+        terms: terms(tx, fleet, fleet.head).await?,
     };
     Ok(Some(insert(tx, &fleet.name, &new, now).await?))
+}
+
+/// What commits say of the rollout that takes them to the nodes: it waits for the last of those that it brings.
+async fn terms(tx: &mut AnyConnection, fleet: &Fleet, to: u64) -> Result<Terms<'static>> {
+    let not_before: Option<i64> = sqlx::query_scalar(NOT_BEFORE)
+        .bind(fleet.name.as_str())
+        .bind(fleet.stable as i64)
+        .bind(to as i64)
+        .fetch_one(tx)
+        .await?;
+    Ok(Terms {
+        not_before: not_before.map(Timestamp::from_micros),
+        ..Terms::default()
+    })
+}
+
+/// Whoever takes the place of a rollout that has moved nodes moves them at once, which is more than a wave that begins.
+fn check_time(fleet: &Fleet, active: &Rollout, new: &NewRollout<'_>, now: Timestamp) -> Result<()> {
+    let scheduled = new.terms.not_before.filter(|at| now < *at);
+    let frozen = window::frozen(&fleet.settings.rollout.freeze, now);
+    let why = match (scheduled, frozen) {
+        _ if new.terms.urgent => None,
+        (Some(at), _) => Some(format!("the new one is not to begin before {at}")),
+        (None, Some(frozen)) => Some(match frozen.until {
+            Some(until) => format!("the fleet is frozen ({}) until {until}", frozen.name),
+            None => format!("the fleet is frozen ({})", frozen.name),
+        }),
+        (None, None) => None,
+    };
+    match why {
+        None => Ok(()),
+        Some(why) => Err(StoreError::NotYet {
+            id: active.id.clone(),
+            to: new.to,
+            why,
+        }),
+    }
 }
 
 /// Whether commits begin rollouts.
@@ -175,6 +226,7 @@ async fn insert(
         by: new.actor,
         validators: has_validators(tx, fleet, now).await?,
         instead_of: new.instead_of,
+        terms: new.terms,
     };
     let (rollout, events) = begin(asked, now);
     if let Some(other) = new.instead_of {

@@ -13,8 +13,8 @@ use crate::rollout::{Rollout, State};
 const ACTIVE: &str = "SELECT * FROM rollout WHERE fleet = $1 AND ended_at IS NULL";
 const INSERT: &str = "INSERT INTO rollout (id, fleet, from_revision, to_revision, strategy, salt, reason, created_by, created_at, \
      state, paused, wave, selection, wave_at, deadline, promoted, verdicts, refusals_judged, approved_by, ended_at, outcome, \
-     row_version, activated, confirmed) \
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)";
+     row_version, activated, confirmed, not_before, urgent) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26)";
 const UPDATE: &str = "UPDATE rollout SET state = $3, paused = $4, wave = $5, selection = $6, wave_at = $7, deadline = $8, \
      promoted = $9, verdicts = $10, refusals_judged = $11, approved_by = $12, ended_at = $13, outcome = $14, row_version = $15, \
      activated = $16, confirmed = $17 \
@@ -41,7 +41,10 @@ pub(super) async fn insert(tx: &mut AnyConnection, rollout: &Rollout) -> Result<
         .bind(rollout.reason.as_str())
         .bind(rollout.created_by.as_str())
         .bind(rollout.created_at.as_micros());
-    changing(query, rollout).execute(tx).await?;
+    let query = changing(query, rollout)
+        .bind(rollout.not_before.map(Timestamp::as_micros))
+        .bind(i64::from(rollout.urgent));
+    query.execute(tx).await?;
     Ok(())
 }
 
@@ -115,6 +118,8 @@ pub(super) fn read(row: &AnyRow) -> Result<Rollout> {
         ended_at: time("ended_at")?,
         outcome: row.try_get("outcome")?,
         row_version: number("row_version")?,
+        not_before: time("not_before")?,
+        urgent: number("urgent")? != 0,
         id: id.clone(),
     })
 }

@@ -1,5 +1,6 @@
 //! Entity tags and conditions: nobody overwrites what they have not seen.
 
+use control_plane::rollout::begin::Terms;
 use control_plane::rollout::built_in::built_in;
 use control_plane::rollout::strategy::{ALL_AT_ONCE, Mode, RolloutSettings};
 use control_plane::rollout::{Rollout, State};
@@ -264,6 +265,7 @@ async fn roll_out(api: &Api, to: u64) {
         strategy: &strategy,
         reason: "",
         supersede: false,
+        terms: Terms::default(),
         by: BY,
     };
     let begun = api.store.start_rollout(start).await.unwrap();

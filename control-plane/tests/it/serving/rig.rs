@@ -14,6 +14,7 @@ use control_plane::nodes::Nodes;
 use control_plane::reconciler::Reconciler;
 use control_plane::refusals::Refusals;
 use control_plane::revision::Draft;
+use control_plane::rollout::begin::Terms;
 use control_plane::rollout::strategy::{
     Gates, Mode, OnFailure, RolloutSettings, Strategy, StrategyRef, Wave,
 };
@@ -74,6 +75,7 @@ impl Rig {
             rollout: RolloutSettings {
                 mode: Mode::Manual,
                 strategy: StrategyRef::default(),
+                ..RolloutSettings::default()
             },
             ..before.clone()
         };
@@ -119,6 +121,7 @@ impl Rig {
             message: "",
             config: &Draft::new(config).validate(None, &[]).unwrap(),
             release: false,
+            not_before: None,
         };
         self.store.commit(commit).await.unwrap();
     }
@@ -140,6 +143,7 @@ impl Rig {
             strategy: &strategy,
             reason: "a test",
             supersede: false,
+            terms: Terms::default(),
             by: ADA,
         };
         self.store.start_rollout(new).await.unwrap()

@@ -128,6 +128,7 @@ async fn what_is_not_there_is_said_to_be_not_there(fresh: Fresh) {
                 message: "",
                 config: &config,
                 release: false,
+                not_before: None,
             })
             .await
             .map(drop),
@@ -156,6 +157,7 @@ async fn a_revision_is_read_back_as_it_was_committed(fresh: Fresh) {
         message: "the «shop»",
         config: &shop,
         release: false,
+        not_before: None,
     };
     let revision = store.commit(commit).await.unwrap();
     assert_eq!((revision.number, revision.hash), (1, *shop.hash()));

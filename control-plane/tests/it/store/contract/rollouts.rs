@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use control_plane::access::Fleets;
 use control_plane::model::timestamp::Timestamp;
 use control_plane::model::{Endpoints, canonical};
+use control_plane::rollout::begin::Terms;
 use control_plane::rollout::built_in::built_in;
 use control_plane::rollout::selection::Selection;
 use control_plane::rollout::strategy::{
@@ -22,6 +23,8 @@ use super::{A, B, Rule, node};
 
 rules!(
     a_commit_begins_a_rollout,
+    a_rollout_waits_for_the_latest_time_that_a_commit_in_it_asks_for,
+    what_is_urgent_is_stored_so,
     a_commit_in_a_manual_fleet_begins_none,
     a_commit_that_cannot_be_rolled_out_is_not_stored,
     commits_during_a_rollout_are_taken_together_in_the_next_one,
@@ -57,6 +60,7 @@ pub(super) fn manual() -> FleetSettings {
         rollout: RolloutSettings {
             mode: Mode::Manual,
             strategy: StrategyRef::default(),
+            ..RolloutSettings::default()
         },
         ..FleetSettings::default()
     }
@@ -74,6 +78,7 @@ pub(super) fn start<'a>(
         strategy,
         reason: "because",
         supersede,
+        terms: Terms::default(),
         by: ADA,
     }
 }
@@ -94,6 +99,7 @@ pub(super) async fn commit_in(
         message: "",
         config: &config,
         release,
+        not_before: None,
     };
     store.commit(commit).await.unwrap();
 }
@@ -194,6 +200,49 @@ async fn a_commit_begins_a_rollout(fresh: Fresh) {
     assert_eq!(trail[0].detail.as_ref().unwrap()["rollout"], rollout.id);
 }
 
+async fn a_rollout_waits_for_the_latest_time_that_a_commit_in_it_asks_for(fresh: Fresh) {
+    let store = &*fresh.store;
+    let time = |micros| Some(Timestamp::from_micros(micros));
+    manual_with(store, 0).await;
+    for (base, yaml, not_before) in [(0, A, time(70)), (1, B, time(90)), (2, A, None)] {
+        let config = validated(yaml);
+        let commit = Commit {
+            fleet: "default",
+            base,
+            by: ADA,
+            message: "",
+            config: &config,
+            release: false,
+            not_before,
+        };
+        store.commit(commit).await.unwrap();
+    }
+    let automatic = FleetSettings::default();
+    store
+        .change_fleet("default", &automatic, &manual(), ADA)
+        .await
+        .unwrap();
+    commit_in(store, "default", 3, B, false).await;
+    let begun = active(store).await.unwrap();
+    assert_eq!((begun.to, begun.not_before), (4, time(90)));
+    end(store, State::Completed).await;
+    // Those are there now.
+    commit_in(store, "default", 4, A, false).await;
+    assert_eq!(active(store).await.unwrap().not_before, None);
+}
+
+async fn what_is_urgent_is_stored_so(fresh: Fresh) {
+    let store = &*fresh.store;
+    manual_with(store, 1).await;
+    let strategy = one_wave();
+    let mut new = start("default", 1, &strategy, false);
+    new.terms.urgent = true;
+    let begun = store.start_rollout(new).await.unwrap();
+    let read = store.rollout("default", &begun.id).await.unwrap();
+    assert!(read.urgent);
+    assert_eq!(read, begun);
+}
+
 async fn a_commit_in_a_manual_fleet_begins_none(fresh: Fresh) {
     let store = &*fresh.store;
     manual_with(store, 2).await;
@@ -221,6 +270,7 @@ async fn a_commit_that_cannot_be_rolled_out_is_not_stored(fresh: Fresh) {
         rollout: RolloutSettings {
             mode: Mode::Automatic,
             strategy: StrategyRef::Named("lost".to_owned()),
+            ..RolloutSettings::default()
         },
         ..FleetSettings::default()
     };
@@ -252,6 +302,7 @@ async fn a_commit_that_cannot_be_rolled_out_is_not_stored(fresh: Fresh) {
                 } else {
                     StrategyRef::Inline(own.clone())
                 },
+                ..RolloutSettings::default()
             },
             strategies: BTreeMap::from([(ALL_AT_ONCE.to_owned(), own.clone())]),
             ..FleetSettings::default()
