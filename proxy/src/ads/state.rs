@@ -11,9 +11,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use envoy_types::pb::envoy::service::discovery::v3::{
-    DeltaDiscoveryRequest, DeltaDiscoveryResponse, Resource as ResourceEntry,
+    DeltaDiscoveryRequest, Resource as ResourceEntry,
 };
 use envoy_types::pb::google::rpc;
+use prost::Message as _;
 use xds::problem::{Code, Problem, ResourceRef};
 use xds::resource::cluster::Discovery;
 use xds::resource::http_connection_manager::RouteSource;
@@ -23,6 +24,7 @@ use xds::snapshot::Snapshot;
 use xds::type_url::ResourceType;
 use xds::version::Version;
 
+use super::response::DeltaResponse;
 use super::{addresses, clusters};
 
 /// `google.rpc.Code.INVALID_ARGUMENT`, in every NACK.
@@ -119,7 +121,7 @@ impl ClientState {
     }
 
     /// Takes in one response.
-    pub fn response(&mut self, response: DeltaDiscoveryResponse) -> Reply {
+    pub fn response(&mut self, response: DeltaResponse) -> Reply {
         let mut acknowledgement = DeltaDiscoveryRequest {
             type_url: response.type_url.clone(),
             response_nonce: response.nonce.clone(),
@@ -148,13 +150,20 @@ impl ClientState {
     }
 
     /// Puts what is good of a response into the wire set; returns what is not.
-    fn take(&mut self, ty: ResourceType, response: DeltaDiscoveryResponse) -> Vec<Problem> {
+    fn take(&mut self, ty: ResourceType, response: DeltaResponse) -> Vec<Problem> {
         let mut problems = Vec::new();
         let mut names = HashSet::new();
         let mut changed = Vec::new();
         // Sharing the wire set makes its next change copy it, so only where it is needed.
         let before = (ty == ResourceType::Listener).then(|| self.wire_set.clone());
-        for entry in response.resources {
+        for (index, entry) in response.resources.into_iter().enumerate() {
+            let entry = match ResourceEntry::decode(entry) {
+                Ok(entry) => entry,
+                Err(error) => {
+                    problems.push(no_entry(index, &error.to_string()));
+                    continue;
+                }
+            };
             let name = entry.name.clone();
             if !names.insert(name.clone()) {
                 problems.push(about(
@@ -380,6 +389,16 @@ fn named(problems: Vec<Problem>, ty: ResourceType, name: &str) -> Vec<Problem> {
         ..problem
     });
     problems.collect()
+}
+
+/// A problem with an entry that cannot be read, and so has no name.
+fn no_entry(index: usize, error: &str) -> Problem {
+    Problem {
+        resource: None,
+        path: format!("resources[{index}]"),
+        code: Code::Undecodable,
+        detail: format!("not a resource: {error}"),
+    }
 }
 
 /// A problem with an entry whose resource does not tell its name.
