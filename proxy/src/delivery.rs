@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use xds::compile::compile;
+use xds::compile::{Before, compile_after};
 use xds::config::Config;
 use xds::fast_lane::{with_answers, with_endpoints};
 use xds::problem::{Code, Problem};
@@ -78,6 +78,8 @@ pub(crate) struct Held {
     pub(crate) wire_set: Snapshot,
     /// It, compiled.
     pub(crate) config: Arc<Config>,
+    /// Its parts fitted together, so that what differs from it can be compiled alone.
+    fits: bool,
 }
 
 /// What became of the target.
@@ -453,7 +455,7 @@ impl<S: Switch> Delivery<S> {
 
     fn compile(&mut self, wire_set: &Snapshot, revision: u64) -> (Held, Vec<Problem>) {
         self.compilations += 1;
-        Held::new(revision, wire_set.clone())
+        Held::after(self.live.as_ref(), revision, wire_set.clone())
     }
 
     /// Makes a config live, when it is warm. What follows one that warms does not wait longer than that would have.
@@ -502,13 +504,23 @@ impl Refused {
 impl Held {
     /// Compiles a wire set; says what does not fit together in it.
     pub(crate) fn new(revision: u64, wire_set: Snapshot) -> (Self, Vec<Problem>) {
-        let (config, problems) = compile(&wire_set);
+        Self::after(None, revision, wire_set)
+    }
+
+    /// As [`Self::new`]; of what is held already, only what differs is compiled.
+    fn after(before: Option<&Self>, revision: u64, wire_set: Snapshot) -> (Self, Vec<Problem>) {
+        let before = before.filter(|before| before.fits).map(|before| Before {
+            snapshot: &before.wire_set,
+            config: &before.config,
+        });
+        let (config, problems) = compile_after(&wire_set, before);
         let (sums, config) = (wire_set.revision_sums(), Arc::new(config));
         let held = Self {
             revision,
             sums,
             wire_set,
             config,
+            fits: problems.is_empty(),
         };
         (held, problems)
     }

@@ -8,18 +8,33 @@ use std::sync::Arc;
 
 use crate::config::{Config, ServedCluster, ServedListener};
 use crate::problem::{Code, Problem, ResourceRef};
-use crate::resource::Body;
 use crate::resource::cluster::{Cluster, Discovery};
 use crate::resource::http_connection_manager::RouteSource;
 use crate::resource::listener::Listener;
 use crate::resource::route_configuration::RouteConfiguration;
 use crate::resource::virtual_host::{Domain, VirtualHost};
+use crate::resource::{Body, Resource};
 use crate::route_table::RouteTable;
 use crate::snapshot::Snapshot;
 use crate::type_url::ResourceType;
 
+/// A snapshot and what it was compiled to, without a problem; both but for endpoints.
+#[derive(Clone, Copy, Debug)]
+pub struct Before<'b> {
+    /// As sent.
+    pub snapshot: &'b Snapshot,
+    /// As used.
+    pub config: &'b Config,
+}
+
 /// Joins listeners with their routes and clusters with their endpoints.
 pub fn compile(snapshot: &Snapshot) -> (Config, Vec<Problem>) {
+    compile_after(snapshot, None)
+}
+
+/// As [`compile`], of what follows `before`. The result is the same; of virtual hosts that came by themselves only those are
+/// looked at that differ.
+pub fn compile_after(snapshot: &Snapshot, before: Option<Before<'_>>) -> (Config, Vec<Problem>) {
     let mut problems = Vec::new();
     let clusters: HashMap<_, _, _> = bodies(snapshot, ResourceType::Cluster, Body::as_cluster)
         .map(|cluster| serve_cluster(snapshot, cluster, &mut problems))
@@ -31,7 +46,16 @@ pub fn compile(snapshot: &Snapshot) -> (Config, Vec<Problem>) {
     let mut addresses = HashMap::new();
     for listener in bodies(snapshot, ResourceType::Listener, Body::as_listener) {
         let configuration = route_configuration(snapshot, listener, &mut problems);
-        let routes = serve_routes(snapshot, configuration, &config, &mut problems);
+        let edited = before.and_then(|before| {
+            edit_routes(
+                (snapshot, &config),
+                before,
+                (listener, configuration?),
+                &mut problems,
+            )
+        });
+        let routes =
+            edited.unwrap_or_else(|| serve_routes(snapshot, configuration, &config, &mut problems));
         // One without a socket is for programs that do without a proxy: checked, not served.
         let Some(address) = listener.address else {
             continue;
@@ -131,13 +155,68 @@ fn serve_routes(
             .into_iter()
             .map(|(domain, host)| domain_taken(&domain, &host)),
     );
-    for found in &hosts {
-        problems.extend(unknown_clusters(found, config));
-        if let Some(configuration) = configuration {
-            problems.extend(oversized_bodies(found, configuration));
+    if let Some(configuration) = configuration {
+        for found in &hosts {
+            check_host(found, configuration, config, problems);
         }
     }
     table
+}
+
+fn check_host(
+    found: &FoundHost<'_>,
+    configuration: &RouteConfiguration,
+    config: &Config,
+    problems: &mut Vec<Problem>,
+) {
+    problems.extend(unknown_clusters(found, config));
+    problems.extend(oversized_bodies(found, configuration));
+}
+
+/// The routes of a listener as those of the listener before it, but for the virtual hosts that differ. `None` where more than
+/// that must be looked at: its route configuration is another, a cluster is gone, or the table says so.
+fn edit_routes<'s>(
+    (snapshot, config): (&'s Snapshot, &Config),
+    before: Before<'s>,
+    (listener, configuration): (&Listener, &Arc<RouteConfiguration>),
+    problems: &mut Vec<Problem>,
+) -> Option<RouteTable> {
+    let served = before.config.listener(&listener.name)?;
+    let same = served.configuration.as_ref();
+    same.filter(|same| Arc::ptr_eq(same, configuration))?;
+    let mut clusters = before.config.clusters.keys();
+    if !clusters.all(|name| config.clusters.contains_key(name)) {
+        return None;
+    }
+    let (mut removed, mut added) = (Vec::new(), Vec::new());
+    if configuration.vhds {
+        let (ty, prefix) = (ResourceType::VirtualHost, hosts_prefix(configuration));
+        let here = |resource: &&Arc<Resource>| resource.name().starts_with(&prefix);
+        let (new, old) = (snapshot.set(ty), before.snapshot.set(ty));
+        new.for_each_change(old, |new, old| {
+            let new = new.filter(here).and_then(|new| FoundHost::apart(new));
+            let old = old
+                .filter(here)
+                .and_then(|old| old.body().as_virtual_host());
+            let shared =
+                matches!((&new, old), (Some(new), Some(old)) if Arc::ptr_eq(new.host, old));
+            if !shared {
+                added.extend(new);
+                removed.extend(old);
+            }
+        });
+    }
+    let hosts: Vec<_> = added.iter().map(|found| found.host).collect();
+    let table = served.routes.edited(&removed, &hosts)?;
+    for found in &added {
+        check_host(found, configuration, config, problems);
+    }
+    Some(table)
+}
+
+/// With what the names of the virtual hosts of a route configuration begin that come as resources of their own.
+fn hosts_prefix(routes: &RouteConfiguration) -> String {
+    format!("{}/", routes.name)
 }
 
 fn route_configuration<'s>(
@@ -174,6 +253,17 @@ struct FoundHost<'s> {
     path: String,
 }
 
+impl<'s> FoundHost<'s> {
+    /// One that came as a resource of its own.
+    fn apart(resource: &'s Resource) -> Option<Self> {
+        Some(Self {
+            host: resource.body().as_virtual_host()?,
+            resource: (ResourceType::VirtualHost, resource.name()),
+            path: String::new(),
+        })
+    }
+}
+
 /// The virtual hosts of a route configuration: those in it, then those that came as resources of their own.
 fn virtual_hosts<'s>(snapshot: &'s Snapshot, routes: &'s RouteConfiguration) -> Vec<FoundHost<'s>> {
     let inline = routes
@@ -187,22 +277,11 @@ fn virtual_hosts<'s>(snapshot: &'s Snapshot, routes: &'s RouteConfiguration) -> 
         });
     let mut found: Vec<_> = inline.collect();
     if routes.vhds {
-        let prefix: Arc<str> = format!("{}/", routes.name).into();
+        let prefix = hosts_prefix(routes);
         let named = snapshot
             .set(ResourceType::VirtualHost)
-            .range(prefix.clone()..);
-        found.extend(
-            named
-                .take_while(|(name, _)| name.starts_with(&*prefix))
-                .filter_map(|(name, resource)| {
-                    let host = resource.body().as_virtual_host()?;
-                    Some(FoundHost {
-                        host,
-                        resource: (ResourceType::VirtualHost, name),
-                        path: String::new(),
-                    })
-                }),
-        );
+            .beginning_with(&prefix);
+        found.extend(named.filter_map(|resource| FoundHost::apart(resource)));
     }
     found
 }
