@@ -2,7 +2,7 @@
 //! [`Config`] there is and every [`Problem`]. The proxy serves that config and answers 503 at the holes; the control
 //! plane does not publish it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -298,21 +298,16 @@ fn domain_taken(domain: &Domain, host: &VirtualHost) -> Problem {
     }
 }
 
-fn unknown_clusters<'f>(
-    found: &'f FoundHost<'_>,
-    config: &'f Config,
-) -> impl Iterator<Item = Problem> + 'f {
-    let unknown = found
-        .host
-        .clusters
-        .iter()
-        .filter(|name| !config.clusters.contains_key(*name));
-    unknown.map(|name| {
-        let routes = found.host.routes.routes();
-        let index = routes
-            .iter()
-            .position(|route| route.clusters().any(|cluster| cluster == name))
-            .unwrap_or(0);
+fn unknown_clusters(found: &FoundHost<'_>, config: &Config) -> impl Iterator<Item = Problem> {
+    let mut unknown = BTreeMap::new();
+    for (index, route) in found.host.routes.routes().iter().enumerate() {
+        for name in route.clusters() {
+            if !config.clusters.contains_key(name) {
+                unknown.entry(name).or_insert(index);
+            }
+        }
+    }
+    unknown.into_iter().map(|(name, index)| {
         missing(
             found.resource,
             &format!("{}routes[{index}].route", found.path),

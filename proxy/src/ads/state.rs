@@ -15,6 +15,7 @@ use envoy_types::pb::envoy::service::discovery::v3::{
 };
 use envoy_types::pb::google::rpc;
 use prost::Message as _;
+use xds::names::Names;
 use xds::problem::{Code, Problem, ResourceRef};
 use xds::resource::cluster::Discovery;
 use xds::resource::http_connection_manager::RouteSource;
@@ -35,6 +36,8 @@ const INVALID_ARGUMENT: i32 = 3;
 pub struct ClientState {
     wire_set: Snapshot,
     tally: Tally,
+    /// The names that its resources refer to.
+    names: Names,
     types: [TypeState; ResourceType::ALL.len()],
 }
 
@@ -173,7 +176,7 @@ impl ClientState {
                 ));
             } else if self.wants(ty, &name) {
                 let held = self.wire_set.get(ty, &name);
-                match decode(ty, entry, held) {
+                match decode(ty, entry, held, &mut self.names) {
                     Ok(resource) => {
                         let unknown = clusters::unknown(&resource, &self.wire_set);
                         if unknown.is_empty() {
@@ -187,6 +190,7 @@ impl ClientState {
                 }
             }
         }
+        self.names.tidy();
         for name in &response.removed_resources {
             // Routes and endpoints stay in use until nothing refers to them, as in Envoy.
             if !matches!(
@@ -351,6 +355,7 @@ fn decode(
     ty: ResourceType,
     entry: ResourceEntry,
     before: Option<&Arc<Resource>>,
+    names: &mut Names,
 ) -> Result<Resource, Vec<Problem>> {
     let Some(any) = entry.resource else {
         return Err(vec![about(
@@ -369,7 +374,8 @@ fn decode(
     }
     let version = Version::stated(&entry.version);
     let before = before.map(AsRef::as_ref);
-    let resource = Resource::decode_after(ty, Bytes::from(any.value), Some(version), before);
+    let bytes = Bytes::from(any.value);
+    let resource = Resource::decode_sharing(ty, bytes, Some(version), before, names);
     let resource = resource.map_err(|problems| named(problems, ty, &entry.name))?;
     if **resource.name() != *entry.name {
         let detail = format!("the resource calls itself {:?}", resource.name());
