@@ -145,20 +145,19 @@ fn serve_routes(
     config: &Config,
     problems: &mut Vec<Problem>,
 ) -> RouteTable {
-    let hosts = match configuration {
-        Some(configuration) => virtual_hosts(snapshot, configuration),
-        None => Vec::new(),
+    let Some(configuration) = configuration else {
+        return RouteTable::new([]).0;
     };
-    let (table, refused) = RouteTable::new(hosts.iter().map(|found| found.host));
+    // Asked for twice rather than kept: they are many, and a list of them would be the largest thing in memory for a moment.
+    let hosts = || virtual_hosts(snapshot, configuration);
+    let (table, refused) = RouteTable::new(hosts().map(|found| found.host));
     problems.extend(
         refused
             .into_iter()
             .map(|(domain, host)| domain_taken(&domain, &host)),
     );
-    if let Some(configuration) = configuration {
-        for found in &hosts {
-            check_host(found, configuration, config, problems);
-        }
+    for found in hosts() {
+        check_host(&found, configuration, config, problems);
     }
     table
 }
@@ -250,7 +249,8 @@ fn route_configuration<'s>(
 struct FoundHost<'s> {
     host: &'s Arc<VirtualHost>,
     resource: (ResourceType, &'s Arc<str>),
-    path: String,
+    /// Its place, if it stands in a list.
+    index: Option<usize>,
 }
 
 impl<'s> FoundHost<'s> {
@@ -259,13 +259,23 @@ impl<'s> FoundHost<'s> {
         Some(Self {
             host: resource.body().as_virtual_host()?,
             resource: (ResourceType::VirtualHost, resource.name()),
-            path: String::new(),
+            index: None,
         })
+    }
+
+    /// What stands before the path of a field.
+    fn path(&self) -> String {
+        self.index
+            .map(|index| format!("virtual_hosts[{index}]."))
+            .unwrap_or_default()
     }
 }
 
 /// The virtual hosts of a route configuration: those in it, then those that came as resources of their own.
-fn virtual_hosts<'s>(snapshot: &'s Snapshot, routes: &'s RouteConfiguration) -> Vec<FoundHost<'s>> {
+fn virtual_hosts<'s>(
+    snapshot: &'s Snapshot,
+    routes: &'s RouteConfiguration,
+) -> impl Iterator<Item = FoundHost<'s>> {
     let inline = routes
         .virtual_hosts
         .iter()
@@ -273,17 +283,15 @@ fn virtual_hosts<'s>(snapshot: &'s Snapshot, routes: &'s RouteConfiguration) -> 
         .map(|(index, host)| FoundHost {
             host,
             resource: (ResourceType::RouteConfiguration, &routes.name),
-            path: format!("virtual_hosts[{index}]."),
+            index: Some(index),
         });
-    let mut found: Vec<_> = inline.collect();
-    if routes.vhds {
-        let prefix = hosts_prefix(routes);
-        let named = snapshot
-            .set(ResourceType::VirtualHost)
-            .beginning_with(&prefix);
-        found.extend(named.filter_map(|resource| FoundHost::apart(resource)));
-    }
-    found
+    let prefix = hosts_prefix(routes);
+    let named = routes.vhds.then(|| {
+        let set = snapshot.set(ResourceType::VirtualHost);
+        let named = set.beginning_with(prefix);
+        named.filter_map(|resource| FoundHost::apart(resource))
+    });
+    inline.chain(named.into_iter().flatten())
 }
 
 fn domain_taken(domain: &Domain, host: &VirtualHost) -> Problem {
@@ -310,7 +318,7 @@ fn unknown_clusters(found: &FoundHost<'_>, config: &Config) -> impl Iterator<Ite
     unknown.into_iter().map(|(name, index)| {
         missing(
             found.resource,
-            &format!("{}routes[{index}].route", found.path),
+            &format!("{}routes[{index}].route", found.path()),
             format!("there is no cluster {name:?} yet"),
         )
     })

@@ -319,7 +319,7 @@ impl<'k> Known<'k> {
         let prefix = format!("{configuration}/");
         let of = |snapshot: &'k Snapshot| {
             let hosts = snapshot.set(ResourceType::VirtualHost);
-            let hosts = hosts.beginning_with(&prefix);
+            let hosts = hosts.beginning_with(prefix.clone());
             let hosts = hosts.filter_map(|resource| resource.body().as_virtual_host());
             hosts.collect::<Vec<_>>()
         };

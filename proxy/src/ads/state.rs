@@ -155,38 +155,47 @@ impl ClientState {
     /// Puts what is good of a response into the wire set; returns what is not.
     fn take(&mut self, ty: ResourceType, response: DeltaResponse) -> Vec<Problem> {
         let mut problems = Vec::new();
-        let mut names = HashSet::new();
+        let mut names: HashSet<Arc<str>> = HashSet::new();
         let mut changed = Vec::new();
         // Sharing the wire set makes its next change copy it, so only where it is needed.
         let before = (ty == ResourceType::Listener).then(|| self.wire_set.clone());
         for (index, entry) in response.resources.into_iter().enumerate() {
-            let entry = match ResourceEntry::decode(entry) {
+            let mut entry = match ResourceEntry::decode(entry) {
                 Ok(entry) => entry,
                 Err(error) => {
                     problems.push(no_entry(index, &error.to_string()));
                     continue;
                 }
             };
-            let name = entry.name.clone();
-            if !names.insert(name.clone()) {
+            if names.contains(&*entry.name) {
                 problems.push(about(
-                    &name,
+                    &entry.name,
                     Code::Duplicate,
                     "the resource stands twice in one response".into(),
                 ));
-            } else if self.wants(ty, &name) {
-                let held = self.wire_set.get(ty, &name);
-                match decode(ty, entry, held, &mut self.names) {
-                    Ok(resource) => {
-                        let unknown = clusters::unknown(&resource, &self.wire_set);
-                        if unknown.is_empty() {
-                            self.tally.count(held.map(AsRef::as_ref), &resource);
-                            self.wire_set.insert(Arc::new(resource));
-                            changed.push(name);
-                        }
-                        problems.extend(unknown);
+                continue;
+            }
+            if !self.wants(ty, &entry.name) {
+                names.insert(entry.name.into());
+                continue;
+            }
+            let held = self.wire_set.get(ty, &entry.name);
+            match decode(ty, &mut entry, held, &mut self.names) {
+                Ok(resource) => {
+                    // Its own name, not a copy: what is freed between things that stay leaves holes.
+                    let name = resource.name().clone();
+                    let unknown = clusters::unknown(&resource, &self.wire_set);
+                    if unknown.is_empty() {
+                        self.tally.count(held.map(AsRef::as_ref), &resource);
+                        self.wire_set.insert(Arc::new(resource));
+                        changed.push(name.clone());
                     }
-                    Err(found) => problems.extend(found),
+                    names.insert(name);
+                    problems.extend(unknown);
+                }
+                Err(found) => {
+                    names.insert(entry.name.into());
+                    problems.extend(found);
                 }
             }
         }
@@ -353,11 +362,11 @@ fn inline_routes(
 /// Reads what takes the place of `before`: what did not change within it keeps its compiled form.
 fn decode(
     ty: ResourceType,
-    entry: ResourceEntry,
+    entry: &mut ResourceEntry,
     before: Option<&Arc<Resource>>,
     names: &mut Names,
 ) -> Result<Resource, Vec<Problem>> {
-    let Some(any) = entry.resource else {
+    let Some(any) = entry.resource.take() else {
         return Err(vec![about(
             &entry.name,
             Code::Required,

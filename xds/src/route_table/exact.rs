@@ -40,17 +40,18 @@ impl ExactHosts {
     /// Indexes domains. One that two virtual hosts claim stays with the first; the second is returned.
     pub(super) fn new<'h>(claims: &[Claim<'h>]) -> (Self, Vec<Claim<'h>>) {
         let parts = claims.len().div_ceil(PART).next_power_of_two();
-        let hashed = claims.iter().zip(0usize..).filter_map(|(claim, order)| {
+        // Small numbers in a list of the right length: with 100,000 hosts it is the largest thing in memory for a moment.
+        let mut hashed: Vec<(u32, u32, u32)> = Vec::with_capacity(claims.len());
+        hashed.extend((0..).zip(claims).filter_map(|(order, claim)| {
             let hash = hash(text(claim)?);
-            Some((part_of(hash, parts), tag(hash), order))
-        });
-        let mut hashed: Vec<_> = hashed.collect();
+            Some((part_of(hash, parts) as u32, tag(hash), order))
+        }));
         hashed.sort_unstable();
         let (mut table, mut refused, mut len) = (Vec::with_capacity(parts), Vec::new(), 0);
-        for of_part in (0..parts).map(|part| equal_part(&hashed, part)) {
+        for of_part in (0..parts).map(|part| equal_part(&hashed, part as u32)) {
             let mut entries: Vec<Entry> = Vec::with_capacity(of_part.len());
             for (_, tag, order) in of_part {
-                let claim @ (domain, host) = claims[*order];
+                let claim @ (domain, host) = claims[*order as usize];
                 let entry = Entry {
                     tag: *tag,
                     domain,
@@ -144,7 +145,7 @@ fn text<'h>((position, host): &Claim<'h>) -> Option<&'h str> {
 }
 
 /// The claims of one part among all, which are sorted by part.
-fn equal_part<T>(sorted: &[(usize, u32, T)], part: usize) -> &[(usize, u32, T)] {
+fn equal_part(sorted: &[(u32, u32, u32)], part: u32) -> &[(u32, u32, u32)] {
     let start = sorted.partition_point(|(of, ..)| *of < part);
     let len = sorted[start..].partition_point(|(of, ..)| *of == part);
     &sorted[start..start + len]

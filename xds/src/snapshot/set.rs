@@ -57,15 +57,15 @@ impl ResourceSet {
     }
 
     /// Those whose name begins with a text, sorted by name.
-    pub fn beginning_with<'s>(&'s self, prefix: &str) -> impl Iterator<Item = &'s Arc<Resource>> {
-        let first = self.run_of(prefix);
-        let skip = self
-            .runs
-            .get(first)
-            .map_or(0, |run| place_in(run, prefix).unwrap_or_else(|place| place));
+    pub fn beginning_with(&self, prefix: String) -> impl Iterator<Item = &Arc<Resource>> {
+        let first = self.run_of(&prefix);
+        let run = self.runs.get(first);
+        let skip = run.map_or(0, |run| {
+            place_in(run, &prefix).unwrap_or_else(|place| place)
+        });
         let rest = self.runs[first..].iter().flat_map(|run| run.iter());
         rest.skip(skip)
-            .take_while(move |resource| resource.name().starts_with(prefix))
+            .take_while(move |resource| resource.name().starts_with(&prefix))
     }
 
     /// Calls `visit` with every resource that is not the same object in both sets, in the order of names: as it is here, and

@@ -100,7 +100,7 @@ proptest! {
             prop_assert_eq!(found.map(Arc::as_ptr), wanted.map(Arc::as_ptr));
         }
         let beginning = wanted.keys().filter(|name| name.starts_with(&prefix));
-        prop_assert!(set.beginning_with(&prefix).map(|it| it.name()).eq(beginning));
+        prop_assert!(set.beginning_with(prefix.clone()).map(|it| it.name()).eq(beginning));
     }
 
     #[test]
