@@ -80,7 +80,7 @@ impl RouteIndex {
         };
         let mut routes = SmallVec::from_vec(routes);
         routes.shrink_to_fit();
-        Ok(Self { index, routes })
+        Ok(Self { routes, index })
     }
 
     /// The routes in list order.

@@ -145,7 +145,7 @@ pub(super) fn convert_in(
     mut message: RouteConfigurationMessage,
 ) -> RouteConfiguration {
     let hosts = std::mem::take(&mut message.virtual_hosts);
-    let encoded: Vec<_> = hosts.iter().map(|host| host.encode_to_vec()).collect();
+    let encoded: Vec<_> = hosts.iter().map(prost::Message::encode_to_vec).collect();
     let hosts = encoded.iter().filter_map(|bytes| {
         let parts = Parts::of(bytes)?;
         Some(Found::New(Box::new(parts), Content::of(bytes)))

@@ -147,7 +147,7 @@ fn apply(edit: &Edit, snapshot: &mut Snapshot) {
 
 /// The virtual host that answers for each of many hosts, by its address.
 fn answers(config: &Config) -> Vec<Option<*const ()>> {
-    let own = (0..HOSTS * 8 + 1).map(|number| format!("h{number}.example"));
+    let own = (0..=HOSTS * 8).map(|number| format!("h{number}.example"));
     let common = ["common.example", "a.common.example", "common.other", "no"];
     let asked = own.chain(common.map(str::to_owned));
     let table = &config.listeners[0].routes;
