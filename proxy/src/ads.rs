@@ -4,6 +4,7 @@
 //!
 //! - `addresses`: two listeners at one address, pure.
 //! - `clusters`: route tables that must not name unknown clusters, pure.
+//! - `response`: a response before its resources are read.
 //! - `state`: requests and responses as a state machine, pure.
 //! - `reports`: when what became of requests is collected and sent.
 //! - `session`: targets and reports.
@@ -14,6 +15,7 @@ mod addresses;
 mod clusters;
 mod credentials;
 mod reports;
+mod response;
 mod session;
 mod state;
 mod stream;
@@ -31,6 +33,7 @@ use xds::problem::Problem;
 use xds::reuse::Tally;
 use xds::snapshot::Snapshot;
 
+pub use self::response::DeltaResponse;
 pub use self::state::{ClientState, Reply};
 
 use crate::bootstrap::XdsMode;

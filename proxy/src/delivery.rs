@@ -303,7 +303,7 @@ impl<S: Switch> Delivery<S> {
 
     fn compile(&mut self, wire_set: &Snapshot, revision: u64) -> (Held, Vec<Problem>) {
         self.compilations += 1;
-        Held::new(revision, wire_set.clone())
+        Held::after(self.live.as_ref(), revision, wire_set.clone())
     }
 
     fn refresh_endpoints(&mut self, wire_set: &Snapshot) {

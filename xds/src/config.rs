@@ -25,6 +25,13 @@ pub struct Config {
 }
 
 impl Config {
+    /// A listener by its name.
+    pub fn listener(&self, name: &str) -> Option<&Arc<ServedListener>> {
+        let listeners = &self.listeners;
+        let index = listeners.binary_search_by(|served| (*served.listener.name).cmp(name));
+        index.ok().map(|index| &listeners[index])
+    }
+
     /// The names that must be looked up to have all endpoints; one that several clusters ask for comes several times.
     pub fn queries(&self) -> impl Iterator<Item = &Arc<Query>> {
         self.clusters

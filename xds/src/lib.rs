@@ -10,6 +10,7 @@
 //! that may be shared between threads.
 
 // Words of the protocol.
+pub mod names;
 pub mod node;
 pub mod type_url;
 pub mod version;

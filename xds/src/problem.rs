@@ -5,6 +5,7 @@ use std::fmt;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use crate::names::Names;
 use crate::type_url::ResourceType;
 
 /// One thing that is wrong, and where.
@@ -112,6 +113,7 @@ pub struct Check {
     resource: Option<ResourceRef>,
     path: Vec<Step>,
     problems: Vec<Problem>,
+    names: Names,
 }
 
 impl Check {
@@ -124,7 +126,24 @@ impl Check {
             }),
             path: Vec::new(),
             problems: Vec::new(),
+            names: Names::default(),
         }
+    }
+
+    /// Has the names that others refer to shared with what was read before.
+    pub(crate) fn sharing(mut self, names: &mut Names) -> Self {
+        self.names = std::mem::take(names);
+        self
+    }
+
+    /// Gives the names back, with those that were read.
+    pub(crate) fn give_back(&mut self, names: &mut Names) {
+        *names = std::mem::take(&mut self.names);
+    }
+
+    /// A name that other resources refer to as well.
+    pub(crate) fn share(&mut self, name: &str) -> Arc<str> {
+        self.names.share(name)
     }
 
     /// Runs `read` one step further down the path.

@@ -17,6 +17,7 @@ mod route;
 mod upgrades;
 mod value;
 
+use std::fmt::Display;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -28,6 +29,7 @@ use envoy_types::pb::envoy::service::discovery::v3 as discovery_v3;
 use envoy_types::pb::google::protobuf::Any;
 use prost::Message;
 
+use crate::names::Names;
 use crate::problem::{Check, Code, Problem, ResourceRef};
 use crate::type_url::ResourceType;
 use crate::version::Version;
@@ -36,7 +38,7 @@ use self::cluster::Cluster;
 use self::endpoint::ClusterLoadAssignment;
 use self::listener::Listener;
 use self::route_configuration::{Known, RouteConfiguration};
-use self::virtual_host::{Content, VirtualHost};
+use self::virtual_host::{Content, Parts, VirtualHost};
 
 /// The tag of `DeltaDiscoveryResponse.resources`.
 const RESOURCES_TAG: u32 = 2;
@@ -162,12 +164,37 @@ impl Resource {
         before: Option<&'h Self>,
         hosts: impl IntoIterator<Item = &'h Arc<VirtualHost>>,
     ) -> Result<Self, Vec<Problem>> {
+        Self::decode_with(ty, bytes, version, before, hosts, &mut Names::default())
+    }
+
+    /// As [`Self::decode_after`]; names that other resources were read with are shared with them.
+    ///
+    /// # Errors
+    /// As [`Self::decode`].
+    pub fn decode_sharing(
+        ty: ResourceType,
+        bytes: Bytes,
+        version: Option<Version>,
+        before: Option<&Self>,
+        names: &mut Names,
+    ) -> Result<Self, Vec<Problem>> {
+        Self::decode_with(ty, bytes, version, before, [], names)
+    }
+
+    fn decode_with<'h>(
+        ty: ResourceType,
+        bytes: Bytes,
+        version: Option<Version>,
+        before: Option<&'h Self>,
+        hosts: impl IntoIterator<Item = &'h Arc<VirtualHost>>,
+        names: &mut Names,
+    ) -> Result<Self, Vec<Problem>> {
         let body = match before {
             Some(before) if before.ty() == ty && before.bytes == bytes => before.body.clone(),
             _ => {
                 let before = before.and_then(|before| before.body.as_route_configuration());
                 let inside = before.iter().flat_map(|before| &before.virtual_hosts);
-                decode(ty, &bytes, || inside.chain(hosts).collect())?
+                decode(ty, &bytes, || inside.chain(hosts).collect(), names)?
             }
         };
         Ok(Self {
@@ -242,6 +269,7 @@ fn decode<'h>(
     ty: ResourceType,
     bytes: &[u8],
     known: impl FnOnce() -> Known<'h>,
+    names: &mut Names,
 ) -> Result<Body, Vec<Problem>> {
     match ty {
         ResourceType::Cluster => {
@@ -261,7 +289,7 @@ fn decode<'h>(
         }
         ResourceType::RouteConfiguration => {
             let routes = match route_configuration::read(bytes, &known()) {
-                Some((message, hosts)) => route_configuration::convert(message, hosts),
+                Some((message, hosts)) => route_configuration::convert(message, hosts, names),
                 // It says why.
                 None => {
                     let message: route_v3::RouteConfiguration = read(ty, bytes)?;
@@ -271,22 +299,29 @@ fn decode<'h>(
             named(ty, routes.map(Arc::new).map(Body::RouteConfiguration))
         }
         ResourceType::VirtualHost => {
-            let message: route_v3::VirtualHost = read(ty, bytes)?;
-            let host = virtual_host::convert(message, Content::of(bytes)).map(Arc::new);
+            let Some(parts) = Parts::of(bytes) else {
+                // It says why.
+                let read = read::<route_v3::VirtualHost>(ty, bytes);
+                let cut = || vec![undecodable(ty, "its fields cannot be told apart")];
+                return Err(read.err().unwrap_or_else(cut));
+            };
+            let host = virtual_host::convert(parts, Content::of(bytes), names).map(Arc::new);
             named(ty, host.map(Body::VirtualHost))
         }
     }
 }
 
 fn read<M: Message + Default>(ty: ResourceType, bytes: &[u8]) -> Result<M, Vec<Problem>> {
-    M::decode(bytes).map_err(|error| {
-        vec![Problem {
-            resource: None,
-            path: String::new(),
-            code: Code::Undecodable,
-            detail: format!("not a message of type {}: {error}", ty.type_url()),
-        }]
-    })
+    M::decode(bytes).map_err(|error| vec![undecodable(ty, error)])
+}
+
+fn undecodable(ty: ResourceType, why: impl Display) -> Problem {
+    Problem {
+        resource: None,
+        path: String::new(),
+        code: Code::Undecodable,
+        detail: format!("not a message of type {}: {why}", ty.type_url()),
+    }
 }
 
 fn named(ty: ResourceType, body: Result<Body, Vec<Problem>>) -> Result<Body, Vec<Problem>> {

@@ -27,7 +27,8 @@ type Positions = SmallVec<[u32; 2]>;
 /// An ordered list of routes with its index.
 #[derive(Debug)]
 pub struct RouteIndex {
-    routes: Box<[Arc<Route>]>,
+    /// Many hosts have one.
+    routes: SmallVec<[Arc<Route>; 1]>,
     /// `None` if the list is short.
     index: Option<Box<Index>>,
 }
@@ -77,10 +78,9 @@ impl RouteIndex {
         } else {
             Some(Box::new(Index::new(&routes)?))
         };
-        Ok(Self {
-            index,
-            routes: routes.into(),
-        })
+        let mut routes = SmallVec::from_vec(routes);
+        routes.shrink_to_fit();
+        Ok(Self { routes, index })
     }
 
     /// The routes in list order.

@@ -2,12 +2,11 @@
 //! Order of hosts, as Envoy documents for `VirtualHost.domains`: exact, longest suffix wildcard, longest prefix
 //! wildcard, `*`. Once a virtual host is chosen its routes are all there is.
 
+mod exact;
+
 use std::collections::BTreeMap;
-use std::hash::{BuildHasher as _, BuildHasherDefault};
 use std::sync::Arc;
 
-use ahash::AHasher;
-use hashbrown::HashTable;
 use smallvec::SmallVec;
 
 use crate::matcher::RequestView;
@@ -15,31 +14,24 @@ use crate::prefix_tree::PrefixTree;
 use crate::resource::virtual_host::{Domain, VirtualHost};
 use crate::route::Route;
 
+use self::exact::{Claim, ExactHosts};
+
 /// The virtual hosts of a listener, indexed by host.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct RouteTable {
-    exact: HashTable<Exact>,
+    exact: ExactHosts,
+    wildcards: Arc<Wildcards>,
+    /// No domain is claimed twice.
+    is_clear: bool,
+}
+
+/// The domains with a star.
+#[derive(Debug)]
+struct Wildcards {
     /// Keys are reversed, so that a suffix is a prefix.
     suffixes: PrefixTree<Arc<VirtualHost>>,
     prefixes: PrefixTree<Arc<VirtualHost>>,
     any: Option<Arc<VirtualHost>>,
-}
-
-/// A host without a wildcard: the virtual host that has it among its domains, and its place there. Its text is in the virtual
-/// host alone, since hosts are many.
-#[derive(Debug)]
-struct Exact {
-    host: Arc<VirtualHost>,
-    domain: u32,
-}
-
-impl Exact {
-    fn text(&self) -> Option<&str> {
-        match self.host.domains.get(self.domain as usize) {
-            Some(Domain::Exact(text)) => Some(text),
-            _ => None,
-        }
-    }
 }
 
 /// The answer to "which route?".
@@ -63,53 +55,65 @@ impl RouteTable {
     pub fn new<'h>(
         virtual_hosts: impl IntoIterator<Item = &'h Arc<VirtualHost>>,
     ) -> (Self, Vec<(Domain, Arc<VirtualHost>)>) {
-        let mut exact: HashTable<Exact> = HashTable::new();
+        let mut claims = Vec::new();
         let (mut suffixes, mut prefixes) = (BTreeMap::new(), BTreeMap::new());
         let mut any = None;
         let mut refused = Vec::new();
         for host in virtual_hosts {
             for (position, domain) in (0..).zip(&host.domains) {
-                let taken = match domain {
-                    Domain::Exact(name) => {
-                        let is_it = |entry: &Exact| entry.text() == Some(name);
-                        let rehash = |entry: &Exact| entry.text().map_or(0, hash);
-                        let entry = exact.entry(hash(name), is_it, rehash);
-                        let entry = entry.or_insert_with(|| Exact {
-                            host: host.clone(),
-                            domain: position,
-                        });
-                        claim(&entry.get().host, host)
+                let owner = match domain {
+                    Domain::Exact(_) => {
+                        claims.push((position, host));
+                        continue;
                     }
-                    Domain::Suffix(suffix) => claim(
-                        suffixes
-                            .entry(reversed(suffix))
-                            .or_insert_with(|| host.clone()),
-                        host,
-                    ),
-                    Domain::Prefix(prefix) => claim(
-                        prefixes
-                            .entry(Box::from(prefix.as_bytes()))
-                            .or_insert_with(|| host.clone()),
-                        host,
-                    ),
-                    Domain::Any => claim(any.get_or_insert_with(|| host.clone()), host),
+                    Domain::Suffix(suffix) => suffixes.entry(reversed(suffix)).or_insert(host),
+                    Domain::Prefix(prefix) => {
+                        prefixes.entry(Box::from(prefix.as_bytes())).or_insert(host)
+                    }
+                    Domain::Any => any.get_or_insert(host),
                 };
-                if !taken {
+                if !Arc::ptr_eq(owner, host) {
                     refused.push((domain.clone(), host.clone()));
                 }
             }
         }
-        let suffixes = PrefixTree::from_sorted(suffixes.into_iter().collect());
-        let prefixes = PrefixTree::from_sorted(prefixes.into_iter().collect());
-        (
-            Self {
-                exact,
-                suffixes,
-                prefixes,
-                any,
-            },
-            refused,
-        )
+        let (exact, taken) = ExactHosts::new(&claims);
+        let taken = taken.into_iter().map(|(position, host)| {
+            let domain = host.domains[position as usize].clone();
+            (domain, host.clone())
+        });
+        refused.extend(taken);
+        let wildcards = Wildcards {
+            suffixes: tree(suffixes),
+            prefixes: tree(prefixes),
+            any: any.cloned(),
+        };
+        let table = Self {
+            exact,
+            wildcards: Arc::new(wildcards),
+            is_clear: refused.is_empty(),
+        };
+        (table, refused)
+    }
+
+    /// The table without some virtual hosts and with others, where nothing else changes. It is what [`Self::new`] would make of
+    /// all of them, and costs what differs. `None` where that takes a look at all of them: a domain is claimed twice,
+    /// before or now, a domain has a wildcard, or the table has grown or shrunk much.
+    pub fn edited(
+        &self,
+        removed: &[&Arc<VirtualHost>],
+        added: &[&Arc<VirtualHost>],
+    ) -> Option<Self> {
+        if !self.is_clear {
+            return None;
+        }
+        Some(Self {
+            exact: self
+                .exact
+                .edited(&exact_claims(removed)?, &exact_claims(added)?)?,
+            wildcards: self.wildcards.clone(),
+            is_clear: true,
+        })
     }
 
     /// The route for a request.
@@ -128,14 +132,16 @@ impl RouteTable {
 
     /// The virtual host that answers for a canonical host.
     pub fn virtual_host(&self, host: &str) -> Option<&Arc<VirtualHost>> {
+        let wildcards = &*self.wildcards;
         self.exact
-            .find(hash(host), |entry| entry.text() == Some(host))
-            .map(|entry| &entry.host)
-            .or_else(|| self.by_suffix(host))
-            .or_else(|| longest(&self.prefixes, host.as_bytes()))
-            .or(self.any.as_ref())
+            .find(host)
+            .or_else(|| wildcards.by_suffix(host))
+            .or_else(|| longest(&wildcards.prefixes, host.as_bytes()))
+            .or(wildcards.any.as_ref())
     }
+}
 
+impl Wildcards {
     fn by_suffix(&self, host: &str) -> Option<&Arc<VirtualHost>> {
         if self.suffixes.is_empty() {
             return None;
@@ -146,13 +152,20 @@ impl RouteTable {
     }
 }
 
-fn hash(host: &str) -> u64 {
-    BuildHasherDefault::<AHasher>::default().hash_one(host)
+fn tree(hosts: BTreeMap<Box<[u8]>, &Arc<VirtualHost>>) -> PrefixTree<Arc<VirtualHost>> {
+    let hosts = hosts.into_iter().map(|(key, host)| (key, host.clone()));
+    PrefixTree::from_sorted(hosts.collect())
 }
 
-/// Whether the entry is the host's own.
-fn claim(owner: &Arc<VirtualHost>, host: &Arc<VirtualHost>) -> bool {
-    Arc::ptr_eq(owner, host)
+/// The domains of virtual hosts; `None` if one has a wildcard.
+fn exact_claims<'h>(hosts: &[&'h Arc<VirtualHost>]) -> Option<Vec<Claim<'h>>> {
+    let claims = hosts.iter().flat_map(|host| {
+        let domains = (0..).zip(&host.domains);
+        domains.map(|(position, domain)| {
+            matches!(domain, Domain::Exact(_)).then_some((position, *host))
+        })
+    });
+    claims.collect()
 }
 
 /// The value of the longest key that the text begins with, and is longer than: a wildcard never stands for nothing.

@@ -1,15 +1,15 @@
 //! A set of resources that are served together. Immutable once shared: changing one makes a new one, and what did not
 //! change is shared between the two, so that a diff of neighbours looks only at what differs.
 
-use std::collections::BTreeMap;
+mod set;
+
 use std::sync::Arc;
 
 use crate::resource::Resource;
 use crate::sum::{RevisionSums, SetSum};
 use crate::type_url::ResourceType;
 
-/// Resources by name.
-pub type ResourceSet = BTreeMap<Arc<str>, Arc<Resource>>;
+pub use self::set::ResourceSet;
 
 /// Resources of all types.
 #[derive(Clone, Debug, Default)]
@@ -39,12 +39,12 @@ impl Snapshot {
         self.sets[ty.index()].get(name)
     }
 
-    /// Puts a resource in place of what had its name. Copies the set of its type if somebody shares it.
+    /// Puts a resource in place of what had its name.
     pub fn insert(&mut self, resource: Arc<Resource>) {
         let index = resource.ty().index();
         self.sums[index].add(&resource);
         let set = Arc::make_mut(&mut self.sets[index]);
-        if let Some(before) = set.insert(resource.name().clone(), resource) {
+        if let Some(before) = set.insert(resource) {
             self.sums[index].remove(&before);
         }
     }
@@ -97,24 +97,15 @@ impl Snapshot {
 
     /// What turns `older`'s resources of one type into this one's.
     pub fn diff(&self, older: &Self, ty: ResourceType) -> Diff {
-        let (new, old) = (self.set(ty), older.set(ty));
-        if Arc::ptr_eq(new, old) {
-            return Diff::default();
-        }
-        let changed = new
-            .iter()
-            .filter(|(name, resource)| {
-                old.get(*name)
-                    .is_none_or(|before| before.version() != resource.version())
-            })
-            .map(|(_, resource)| resource.clone())
-            .collect();
-        let removed = old
-            .keys()
-            .filter(|name| !new.contains_key(*name))
-            .cloned()
-            .collect();
-        Diff { changed, removed }
+        let mut diff = Diff::default();
+        self.set(ty)
+            .for_each_change(older.set(ty), |new, old| match (new, old) {
+                (Some(new), Some(old)) if new.version() == old.version() => {}
+                (Some(new), _) => diff.changed.push(new.clone()),
+                (None, Some(old)) => diff.removed.push(old.name().clone()),
+                (None, None) => {}
+            });
+        diff
     }
 }
 

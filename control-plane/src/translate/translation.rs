@@ -316,12 +316,11 @@ impl<'k> Known<'k> {
 
     /// The virtual hosts of a route configuration as they were decoded for another class, as resources of their own.
     fn hosts_of(&self, configuration: &str) -> Vec<&'k Arc<VirtualHost>> {
-        let prefix: Arc<str> = format!("{configuration}/").into();
+        let prefix = format!("{configuration}/");
         let of = |snapshot: &'k Snapshot| {
             let hosts = snapshot.set(ResourceType::VirtualHost);
-            let hosts = hosts.range(prefix.clone()..);
-            let hosts = hosts.take_while(|(name, _)| name.starts_with(&*prefix));
-            let hosts = hosts.filter_map(|(_, resource)| resource.body().as_virtual_host());
+            let hosts = hosts.beginning_with(prefix.clone());
+            let hosts = hosts.filter_map(|resource| resource.body().as_virtual_host());
             hosts.collect::<Vec<_>>()
         };
         let mut found = self.all().map(of);

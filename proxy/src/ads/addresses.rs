@@ -14,7 +14,7 @@ use xds::type_url::ResourceType;
 pub(super) fn take_back_doubles(
     wire_set: &mut Snapshot,
     before: &Snapshot,
-    changed: &[String],
+    changed: &[Arc<str>],
 ) -> Vec<Problem> {
     let mut problems = Vec::new();
     for name in changed {

@@ -11,9 +11,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use envoy_types::pb::envoy::service::discovery::v3::{
-    DeltaDiscoveryRequest, DeltaDiscoveryResponse, Resource as ResourceEntry,
+    DeltaDiscoveryRequest, Resource as ResourceEntry,
 };
 use envoy_types::pb::google::rpc;
+use prost::Message as _;
+use xds::names::Names;
 use xds::problem::{Code, Problem, ResourceRef};
 use xds::resource::cluster::Discovery;
 use xds::resource::http_connection_manager::RouteSource;
@@ -23,6 +25,7 @@ use xds::snapshot::Snapshot;
 use xds::type_url::ResourceType;
 use xds::version::Version;
 
+use super::response::DeltaResponse;
 use super::{addresses, clusters};
 
 /// `google.rpc.Code.INVALID_ARGUMENT`, in every NACK.
@@ -33,6 +36,8 @@ const INVALID_ARGUMENT: i32 = 3;
 pub struct ClientState {
     wire_set: Snapshot,
     tally: Tally,
+    /// The names that its resources refer to.
+    names: Names,
     types: [TypeState; ResourceType::ALL.len()],
     /// Endpoints that somebody else needs, whatever the wire set refers to.
     needed: BTreeSet<Arc<str>>,
@@ -134,7 +139,7 @@ impl ClientState {
     }
 
     /// Takes in one response.
-    pub fn response(&mut self, response: DeltaDiscoveryResponse) -> Reply {
+    pub fn response(&mut self, response: DeltaResponse) -> Reply {
         let mut acknowledgement = DeltaDiscoveryRequest {
             type_url: response.type_url.clone(),
             response_nonce: response.nonce.clone(),
@@ -163,36 +168,53 @@ impl ClientState {
     }
 
     /// Puts what is good of a response into the wire set; returns what is not.
-    fn take(&mut self, ty: ResourceType, response: DeltaDiscoveryResponse) -> Vec<Problem> {
+    fn take(&mut self, ty: ResourceType, response: DeltaResponse) -> Vec<Problem> {
         let mut problems = Vec::new();
-        let mut names = HashSet::new();
+        let mut names: HashSet<Arc<str>> = HashSet::new();
         let mut changed = Vec::new();
         // Sharing the wire set makes its next change copy it, so only where it is needed.
         let before = (ty == ResourceType::Listener).then(|| self.wire_set.clone());
-        for entry in response.resources {
-            let name = entry.name.clone();
-            if !names.insert(name.clone()) {
+        for (index, entry) in response.resources.into_iter().enumerate() {
+            let mut entry = match ResourceEntry::decode(entry) {
+                Ok(entry) => entry,
+                Err(error) => {
+                    problems.push(no_entry(index, &error.to_string()));
+                    continue;
+                }
+            };
+            if names.contains(&*entry.name) {
                 problems.push(about(
-                    &name,
+                    &entry.name,
                     Code::Duplicate,
                     "the resource stands twice in one response".into(),
                 ));
-            } else if self.wants(ty, &name) {
-                let held = self.wire_set.get(ty, &name);
-                match decode(ty, entry, held) {
-                    Ok(resource) => {
-                        let unknown = clusters::unknown(&resource, &self.wire_set);
-                        if unknown.is_empty() {
-                            self.tally.count(held.map(AsRef::as_ref), &resource);
-                            self.wire_set.insert(Arc::new(resource));
-                            changed.push(name);
-                        }
-                        problems.extend(unknown);
+                continue;
+            }
+            if !self.wants(ty, &entry.name) {
+                names.insert(entry.name.into());
+                continue;
+            }
+            let held = self.wire_set.get(ty, &entry.name);
+            match decode(ty, &mut entry, held, &mut self.names) {
+                Ok(resource) => {
+                    // Its own name, not a copy: what is freed between things that stay leaves holes.
+                    let name = resource.name().clone();
+                    let unknown = clusters::unknown(&resource, &self.wire_set);
+                    if unknown.is_empty() {
+                        self.tally.count(held.map(AsRef::as_ref), &resource);
+                        self.wire_set.insert(Arc::new(resource));
+                        changed.push(name.clone());
                     }
-                    Err(found) => problems.extend(found),
+                    names.insert(name);
+                    problems.extend(unknown);
+                }
+                Err(found) => {
+                    names.insert(entry.name.into());
+                    problems.extend(found);
                 }
             }
         }
+        self.names.tidy();
         for name in &response.removed_resources {
             // Routes and endpoints stay in use until nothing refers to them, as in Envoy.
             if !matches!(
@@ -356,10 +378,11 @@ fn inline_routes(
 /// Reads what takes the place of `before`: what did not change within it keeps its compiled form.
 fn decode(
     ty: ResourceType,
-    entry: ResourceEntry,
+    entry: &mut ResourceEntry,
     before: Option<&Arc<Resource>>,
+    names: &mut Names,
 ) -> Result<Resource, Vec<Problem>> {
-    let Some(any) = entry.resource else {
+    let Some(any) = entry.resource.take() else {
         return Err(vec![about(
             &entry.name,
             Code::Required,
@@ -376,7 +399,8 @@ fn decode(
     }
     let version = Version::stated(&entry.version);
     let before = before.map(AsRef::as_ref);
-    let resource = Resource::decode_after(ty, Bytes::from(any.value), Some(version), before);
+    let bytes = Bytes::from(any.value);
+    let resource = Resource::decode_sharing(ty, bytes, Some(version), before, names);
     let resource = resource.map_err(|problems| named(problems, ty, &entry.name))?;
     if **resource.name() != *entry.name {
         let detail = format!("the resource calls itself {:?}", resource.name());
@@ -396,6 +420,16 @@ fn named(problems: Vec<Problem>, ty: ResourceType, name: &str) -> Vec<Problem> {
         ..problem
     });
     problems.collect()
+}
+
+/// A problem with an entry that cannot be read, and so has no name.
+fn no_entry(index: usize, error: &str) -> Problem {
+    Problem {
+        resource: None,
+        path: format!("resources[{index}]"),
+        code: Code::Undecodable,
+        detail: format!("not a resource: {error}"),
+    }
 }
 
 /// A problem with an entry whose resource does not tell its name.

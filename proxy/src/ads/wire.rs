@@ -2,27 +2,36 @@
 
 use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
 use envoy_types::pb::envoy::service::discovery::v3::{
-    DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse,
+    DeltaDiscoveryRequest, DiscoveryRequest, DiscoveryResponse,
 };
 use envoy_types::pb::google::rpc;
+use http::uri::PathAndQuery;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
-use tonic::{Status, Streaming};
+use tonic::client::Grpc;
+use tonic::{IntoStreamingRequest as _, Status, Streaming};
+use tonic_prost::ProstCodec;
 use xds::node::Node;
 
 use crate::bootstrap::XdsMode;
 
 use super::credentials::Authorized;
+use super::response::DeltaResponse;
 use super::state::ClientState;
+use super::stream::describe;
 
 /// Largest response; a foreign server may send all its clusters at once.
 const RESPONSE_SIZE: usize = 256 * 1024 * 1024;
+
+/// The method of the stream in deltas: our own reading of its responses is not in the generated client.
+const DELTA_PATH: &str =
+    "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources";
 
 /// A stream.
 pub(super) enum Wire {
     Delta(
         mpsc::UnboundedSender<DeltaDiscoveryRequest>,
-        Box<Streaming<DeltaDiscoveryResponse>>,
+        Box<Streaming<DeltaResponse>>,
     ),
     Sotw(
         mpsc::UnboundedSender<DiscoveryRequest>,
@@ -33,7 +42,7 @@ pub(super) enum Wire {
 /// What came.
 #[derive(Debug)]
 pub(super) enum Incoming {
-    Delta(DeltaDiscoveryResponse),
+    Delta(DeltaResponse),
     Sotw(DiscoveryResponse),
 }
 
@@ -54,8 +63,6 @@ impl Wire {
         state: &mut ClientState,
         node: &Node,
     ) -> Result<Self, Status> {
-        let mut client =
-            AggregatedDiscoveryServiceClient::new(channel).max_decoding_message_size(RESPONSE_SIZE);
         let node = Some(node.to_proto());
         // Both queues are bounded by what the server sends: a few small requests for each response.
         match mode {
@@ -66,9 +73,17 @@ impl Wire {
                     first.node = node;
                 }
                 send(&requests, first);
-                let responses = client
-                    .delta_aggregated_resources(UnboundedReceiverStream::new(queue))
-                    .await?;
+                let mut client = Grpc::new(channel).max_decoding_message_size(RESPONSE_SIZE);
+                client.ready().await.map_err(|error| {
+                    Status::unavailable(format!(
+                        "the connection is not ready: {}",
+                        describe(&error)
+                    ))
+                })?;
+                let requests_to_come = UnboundedReceiverStream::new(queue).into_streaming_request();
+                let path = PathAndQuery::from_static(DELTA_PATH);
+                let codec = ProstCodec::<DeltaDiscoveryRequest, DeltaResponse>::default();
+                let responses = client.streaming(requests_to_come, path, codec).await?;
                 Ok(Self::Delta(requests, Box::new(responses.into_inner())))
             }
             XdsMode::Sotw => {
@@ -78,6 +93,8 @@ impl Wire {
                     first.node = node;
                 }
                 send(&requests, first);
+                let mut client = AggregatedDiscoveryServiceClient::new(channel)
+                    .max_decoding_message_size(RESPONSE_SIZE);
                 let responses = client
                     .stream_aggregated_resources(UnboundedReceiverStream::new(queue))
                     .await?;

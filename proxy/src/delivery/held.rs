@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use xds::compile::compile;
+use xds::compile::{Before, compile_after};
 use xds::config::Config;
 use xds::fast_lane::{with_answers, with_endpoints};
 use xds::problem::Problem;
@@ -24,18 +24,34 @@ pub(crate) struct Held {
     pub(crate) wire_set: Snapshot,
     /// It, compiled.
     pub(crate) config: Arc<Config>,
+    /// Its parts fitted together, so that what differs from it can be compiled alone.
+    pub(super) fits: bool,
 }
 
 impl Held {
     /// Compiles a wire set; says what does not fit together in it.
     pub(crate) fn new(revision: u64, wire_set: Snapshot) -> (Self, Vec<Problem>) {
-        let (config, problems) = compile(&wire_set);
+        Self::after(None, revision, wire_set)
+    }
+
+    /// As [`Self::new`]; of what is held already, only what differs is compiled.
+    pub(super) fn after(
+        before: Option<&Self>,
+        revision: u64,
+        wire_set: Snapshot,
+    ) -> (Self, Vec<Problem>) {
+        let before = before.filter(|before| before.fits).map(|before| Before {
+            snapshot: &before.wire_set,
+            config: &before.config,
+        });
+        let (config, problems) = compile_after(&wire_set, before);
         let (sums, config) = (wire_set.revision_sums(), Arc::new(config));
         let held = Self {
             revision,
             sums,
             wire_set,
             config,
+            fits: problems.is_empty(),
         };
         (held, problems)
     }

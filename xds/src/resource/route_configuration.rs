@@ -4,16 +4,17 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use envoy_types::pb::envoy::config::route::v3::{
-    RouteConfiguration as RouteConfigurationMessage, Vhds, VirtualHost as VirtualHostMessage,
+    RouteConfiguration as RouteConfigurationMessage, Vhds,
 };
 use prost::Message as _;
 use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
 
+use crate::names::Names;
 use crate::problem::{Check, Code, Problem, refuse_if_set};
 use crate::route::LevelEdits;
 use crate::type_url::ResourceType;
 
-use super::virtual_host::{self, Content, VirtualHost};
+use super::virtual_host::{self, Content, Parts, VirtualHost};
 use super::{header_edits, value};
 
 /// `max_direct_response_body_size_bytes` if it is not set, as Envoy documents.
@@ -49,8 +50,7 @@ impl RouteConfiguration {
         host: &'h VirtualHost,
     ) -> impl Iterator<Item = (usize, String)> + use<'h> {
         let max = self.max_direct_response_body_size;
-        let routes = (host.longest_body > max).then(|| host.routes.routes());
-        let lengths = routes.into_iter().flatten().map(|route| route.body_len());
+        let lengths = host.routes.routes().iter().map(|route| route.body_len());
         let oversized = lengths.enumerate().filter(move |(_, len)| *len > max);
         oversized.map(move |(index, len)| {
             let sentence = format!(
@@ -78,20 +78,20 @@ impl<'h> FromIterator<&'h Arc<VirtualHost>> for Known<'h> {
 
 /// A virtual host in a route configuration that is read.
 #[derive(Debug)]
-pub(super) enum Found {
+pub(super) enum Found<'b> {
     /// It was compiled before.
     Known(Arc<VirtualHost>),
     /// It is to be compiled.
-    New(Box<VirtualHostMessage>, Content),
+    New(Box<Parts<'b>>, Content),
 }
 
 /// A route configuration apart from its virtual hosts, and those. Of what is known nothing but the hash is taken, so that
 /// one changed host among ten thousand costs little more than itself. `None` if the bytes are no such message: whoever
 /// reads them as one says why.
-pub(super) fn read(
-    bytes: &[u8],
+pub(super) fn read<'b>(
+    bytes: &'b [u8],
     known: &Known<'_>,
-) -> Option<(RouteConfigurationMessage, Vec<Found>)> {
+) -> Option<(RouteConfigurationMessage, Vec<Found<'b>>)> {
     let (mut rest, mut frame, mut hosts) = (bytes, Vec::new(), Vec::new());
     while !rest.is_empty() {
         let field = rest;
@@ -109,22 +109,24 @@ pub(super) fn read(
     Some((RouteConfigurationMessage::decode(&*frame).ok()?, hosts))
 }
 
-fn read_host(bytes: &[u8], known: &Known<'_>) -> Option<Found> {
+fn read_host<'b>(bytes: &'b [u8], known: &Known<'_>) -> Option<Found<'b>> {
     let content = Content::of(bytes);
     if let Some(&host) = known.0.get(&content) {
         return Some(Found::Known(host.clone()));
     }
-    let message = VirtualHostMessage::decode(bytes).ok()?;
-    Some(Found::New(Box::new(message), content))
+    let parts = Parts::of(bytes)?;
+    Some(Found::New(Box::new(parts), content))
 }
 
 /// Reads a route configuration that came as a resource of its own.
 pub(super) fn convert(
     message: RouteConfigurationMessage,
-    hosts: Vec<Found>,
+    hosts: Vec<Found<'_>>,
+    names: &mut Names,
 ) -> Result<RouteConfiguration, Vec<Problem>> {
-    let mut check = Check::new(ResourceType::RouteConfiguration, &message.name);
+    let mut check = Check::new(ResourceType::RouteConfiguration, &message.name).sharing(names);
     let routes = convert_with(&mut check, message, hosts);
+    check.give_back(names);
     check.finish(Some(routes))
 }
 
@@ -143,9 +145,10 @@ pub(super) fn convert_in(
     mut message: RouteConfigurationMessage,
 ) -> RouteConfiguration {
     let hosts = std::mem::take(&mut message.virtual_hosts);
-    let hosts = hosts.into_iter().map(|host| {
-        let content = Content::of(&host.encode_to_vec());
-        Found::New(Box::new(host), content)
+    let encoded: Vec<_> = hosts.iter().map(prost::Message::encode_to_vec).collect();
+    let hosts = encoded.iter().filter_map(|bytes| {
+        let parts = Parts::of(bytes)?;
+        Some(Found::New(Box::new(parts), Content::of(bytes)))
     });
     convert_with(check, message, hosts.collect())
 }
@@ -154,7 +157,7 @@ pub(super) fn convert_in(
 fn convert_with(
     check: &mut Check,
     message: RouteConfigurationMessage,
-    hosts: Vec<Found>,
+    hosts: Vec<Found<'_>>,
 ) -> RouteConfiguration {
     let RouteConfigurationMessage {
         name,
@@ -234,14 +237,14 @@ fn convert_with(
     configuration
 }
 
-fn convert_hosts(check: &mut Check, hosts: Vec<Found>) -> Vec<Arc<VirtualHost>> {
+fn convert_hosts(check: &mut Check, hosts: Vec<Found<'_>>) -> Vec<Arc<VirtualHost>> {
     check.at("virtual_hosts", |check| {
         let read = hosts.into_iter().enumerate();
         read.filter_map(|(index, host)| match host {
             Found::Known(host) => Some(host),
-            Found::New(message, content) => {
+            Found::New(parts, content) => {
                 let host = check.at(index, |check| {
-                    virtual_host::convert_in(check, *message, content)
+                    virtual_host::convert_in(check, *parts, content)
                 });
                 host.map(Arc::new)
             }

@@ -1,12 +1,18 @@
 //! VirtualHost: some hosts and the ordered list of their routes. `envoy.config.route.v3.VirtualHost`.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use envoy_types::pb::envoy::config::route::v3::VirtualHost as VirtualHostMessage;
 use envoy_types::pb::envoy::config::route::v3::virtual_host::TlsRequirementType;
+use envoy_types::pb::envoy::config::route::v3::{
+    Route as RouteMessage, VirtualHost as VirtualHostMessage,
+};
 
+use prost::Message as _;
+use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
+use smallvec::SmallVec;
+
+use crate::names::Names;
 use crate::problem::{Check, Code, Problem, refuse_if_set};
 use crate::route::{LevelEdits, Route};
 use crate::route_index::RouteIndex;
@@ -19,27 +25,59 @@ use super::{header_edits, route};
 pub struct VirtualHost {
     /// Its name.
     pub name: Arc<str>,
-    /// The hosts it answers for; at least one.
-    pub domains: Box<[Domain]>,
+    /// The hosts it answers for; at least one, and most have no other.
+    pub domains: SmallVec<[Domain; 1]>,
     /// Its routes.
     pub routes: RouteIndex,
-    /// The clusters its routes may choose, sorted.
-    pub clusters: Box<[Arc<str>]>,
-    /// Length of the longest body that one of its routes answers with, in bytes.
-    pub longest_body: usize,
     /// Edits of heads, for all its routes; few hosts have any.
     pub edits: Option<Box<LevelEdits>>,
     /// What it was read from.
     pub(super) content: Content,
 }
 
-/// What a virtual host was read from, as a hash: the same content gives the same virtual host.
+/// The tag of `VirtualHost.routes`.
+const ROUTES_TAG: u32 = 3;
+
+/// What a virtual host was read from, as a hash: the same content gives the same virtual host. As long as that of a
+/// [`Version`](crate::version::Version), by which two contents are told apart everywhere else.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub(super) struct Content([u8; 32]);
+pub(super) struct Content([u8; 16]);
 
 impl Content {
     pub(super) fn of(bytes: &[u8]) -> Self {
-        Self(blake3::hash(bytes).into())
+        let hash = blake3::hash(bytes);
+        let (beginning, _) = hash.as_bytes().as_chunks();
+        Self(beginning[0])
+    }
+}
+
+/// A virtual host that is to be read: the message apart from its routes, and the bytes of those. They are read one after the
+/// other, since a message takes several times the memory of what it becomes.
+#[derive(Debug)]
+pub(super) struct Parts<'b> {
+    frame: VirtualHostMessage,
+    routes: Vec<&'b [u8]>,
+}
+
+impl<'b> Parts<'b> {
+    /// Takes a message apart. `None` if it is none: whoever reads it as one says why.
+    pub(super) fn of(bytes: &'b [u8]) -> Option<Self> {
+        let (mut rest, mut frame, mut routes) = (bytes, Vec::new(), Vec::new());
+        while !rest.is_empty() {
+            let field = rest;
+            let (tag, wire_type) = decode_key(&mut rest).ok()?;
+            if (tag, wire_type) == (ROUTES_TAG, WireType::LengthDelimited) {
+                let length = usize::try_from(decode_varint(&mut rest).ok()?).ok()?;
+                let (route, after) = rest.split_at_checked(length)?;
+                routes.push(route);
+                rest = after;
+            } else {
+                skip_field(wire_type, tag, &mut rest, DecodeContext::default()).ok()?;
+                frame.extend_from_slice(&field[..field.len() - rest.len()]);
+            }
+        }
+        let frame = VirtualHostMessage::decode(&*frame).ok()?;
+        Some(Self { frame, routes })
     }
 }
 
@@ -110,11 +148,13 @@ fn has_port(pattern: &str) -> bool {
 
 /// Reads a virtual host that came as a resource of its own.
 pub(super) fn convert(
-    message: VirtualHostMessage,
+    parts: Parts<'_>,
     content: Content,
+    names: &mut Names,
 ) -> Result<VirtualHost, Vec<Problem>> {
-    let mut check = Check::new(ResourceType::VirtualHost, &message.name);
-    let host = convert_in(&mut check, message, content);
+    let mut check = Check::new(ResourceType::VirtualHost, &parts.frame.name).sharing(names);
+    let host = convert_in(&mut check, parts, content);
+    check.give_back(names);
     check.finish(host)
 }
 
@@ -125,13 +165,14 @@ pub(super) fn convert(
 )]
 pub(super) fn convert_in(
     check: &mut Check,
-    message: VirtualHostMessage,
+    parts: Parts<'_>,
     content: Content,
 ) -> Option<VirtualHost> {
     let VirtualHostMessage {
         name,
         domains,
-        routes,
+        // Apart from the rest.
+        routes: _,
         matcher,
         require_tls,
         virtual_clusters,
@@ -154,7 +195,7 @@ pub(super) fn convert_in(
         // Opaque to a proxy whose filters do not read it.
         metadata: _,
         route_specifiers,
-    } = message;
+    } = parts.frame;
     refuse_if_set!(
         check,
         matcher,
@@ -202,17 +243,12 @@ pub(super) fn convert_in(
         },
     );
     let domains = convert_domains(check, &domains);
-    let routes = convert_routes(check, routes);
-    let clusters: BTreeSet<_> = routes.iter().flat_map(|route| route.clusters()).collect();
-    let clusters = clusters.into_iter().cloned().collect();
-    let longest_body = routes.iter().map(|route| route.body_len()).max();
+    let routes = convert_routes(check, &parts.routes);
     match RouteIndex::new(routes) {
         Ok(routes) => Some(VirtualHost {
             name: name.into(),
             domains,
             routes,
-            clusters,
-            longest_body: longest_body.unwrap_or(0),
             edits: (!edits.is_empty()).then(|| Box::new(edits)),
             content,
         }),
@@ -223,7 +259,7 @@ pub(super) fn convert_in(
     }
 }
 
-fn convert_domains(check: &mut Check, domains: &[String]) -> Box<[Domain]> {
+fn convert_domains(check: &mut Check, domains: &[String]) -> SmallVec<[Domain; 1]> {
     if domains.is_empty() {
         check.problem_at(
             "domains",
@@ -245,22 +281,24 @@ fn convert_domains(check: &mut Check, domains: &[String]) -> Box<[Domain]> {
             }
             domain
         });
-        read.collect()
+        let mut read: SmallVec<_> = read.collect();
+        read.shrink_to_fit();
+        read
     })
 }
 
-fn convert_routes(
-    check: &mut Check,
-    routes: Vec<envoy_types::pb::envoy::config::route::v3::Route>,
-) -> Vec<Arc<Route>> {
+fn convert_routes(check: &mut Check, routes: &[&[u8]]) -> Vec<Arc<Route>> {
     check.at("routes", |check| {
-        let read = routes.into_iter().enumerate();
-        read.filter_map(|(index, message)| {
-            check
-                .at(index, |check| route::convert(check, message))
-                .map(Arc::new)
-        })
-        .collect()
+        let read = routes.iter().enumerate().filter_map(|(index, bytes)| {
+            check.at(index, |check| match RouteMessage::decode(*bytes) {
+                Ok(message) => route::convert(check, message).map(Arc::new),
+                Err(error) => {
+                    check.problem(Code::Undecodable, format!("not a route: {error}"));
+                    None
+                }
+            })
+        });
+        read.collect()
     })
 }
 

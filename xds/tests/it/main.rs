@@ -3,6 +3,7 @@
 
 mod bytes;
 mod corpus;
+mod edits;
 mod every_field;
 mod explain;
 mod golden;

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use control_plane::ads::{DeltaState, SotwState, Variant};
 use control_plane::snapshots::Served;
-use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryResponse, DiscoveryResponse};
+use envoy_types::pb::envoy::service::discovery::v3::DiscoveryResponse;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 use prost::Message;
-use proxy::ads::ClientState;
+use proxy::ads::{ClientState, DeltaResponse};
 use tokio::time::Instant;
 use xds::node::ClientClass;
 use xds::snapshot::Snapshot;
@@ -50,7 +50,7 @@ impl Client for DeltaState {
     }
 
     fn take(client: &mut ClientState, response: &[u8]) -> Vec<Self::Request> {
-        let response = DeltaDiscoveryResponse::decode(response).unwrap();
+        let response = DeltaResponse::decode(response).unwrap();
         client.response(response).requests
     }
 }

@@ -31,8 +31,8 @@ pub(super) const SYSTEM_CALLS_64: Limit =
 /// None: what is left is that starting differs by a few hundred from run to run.
 pub(super) const ALLOCATIONS: Limit = limit("heap allocations per request", 0.0, 0.05);
 pub(super) const IDLE_CONNECTION: Limit = limit("bytes per idle connection", 2_195.0, 2_450.0);
-pub(super) const HOST: Limit = limit("bytes per route with a host of its own", 1_130.0, 1_180.0);
-pub(super) const PATH: Limit = limit("bytes per route of one host", 552.0, 580.0);
+pub(super) const HOST: Limit = limit("bytes per route with a host of its own", 824.0, 900.0);
+pub(super) const PATH: Limit = limit("bytes per route of one host", 519.0, 560.0);
 
 const fn limit(what: &'static str, measured: f64, most: f64) -> Limit {
     Limit {

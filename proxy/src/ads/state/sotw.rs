@@ -90,7 +90,7 @@ impl ClientState {
                     if unknown.is_empty() {
                         let held = self.wire_set.get(ty, resource.name());
                         self.tally.count(held.map(AsRef::as_ref), &resource);
-                        changed.push(resource.name().to_string());
+                        changed.push(resource.name().clone());
                         self.wire_set.insert(Arc::new(resource));
                     }
                     problems.extend(unknown);

@@ -82,17 +82,14 @@ pub(super) fn endpoints(name: &str) -> ResourceEntry {
     )
 }
 
-fn response(
-    ty: ResourceType,
-    resources: Vec<ResourceEntry>,
-    removed: &[&str],
-) -> DeltaDiscoveryResponse {
-    DeltaDiscoveryResponse {
+fn response(ty: ResourceType, resources: Vec<ResourceEntry>, removed: &[&str]) -> DeltaResponse {
+    let entries = resources.iter().map(|entry| entry.encode_to_vec().into());
+    DeltaResponse {
         type_url: ty.type_url().into(),
         nonce: "7".into(),
-        resources,
+        resources: entries.collect(),
         removed_resources: removed.iter().map(|name| (*name).to_owned()).collect(),
-        ..Default::default()
+        control_plane: None,
     }
 }
 
@@ -190,6 +187,40 @@ fn bytes_that_are_no_message_are_refused_by_the_name_of_their_entry() {
         "{:?}",
         nack(&reply)
     );
+}
+
+#[test]
+fn an_entry_that_cannot_be_read_is_named_by_its_place_and_its_neighbours_are_taken() {
+    let mut state = opened();
+    let mut mixed = response(CDS, vec![cluster("a"), cluster("b")], &[]);
+    mixed.resources.insert(1, vec![0xff; 3].into());
+    let reply = state.response(mixed);
+    let problems = nack(&reply).unwrap();
+    assert!(problems.contains("resources[1]"), "{problems}");
+    for name in ["a", "b"] {
+        assert!(state.wire_set().get(CDS, name).is_some(), "{name}");
+    }
+}
+
+#[test]
+fn a_response_of_envoys_is_read_with_every_field_that_this_client_uses() {
+    let sent = envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryResponse {
+        system_version_info: "1".into(),
+        resources: vec![cluster("a")],
+        type_url: CDS.type_url().into(),
+        removed_resources: vec!["b".into()],
+        nonce: "7".into(),
+        control_plane: Some(envoy_types::pb::envoy::config::core::v3::ControlPlane {
+            identifier: "somebody".into(),
+        }),
+        ..Default::default()
+    };
+    let read = DeltaResponse::decode(&*sent.encode_to_vec()).unwrap();
+    let wanted = DeltaResponse {
+        control_plane: sent.control_plane,
+        ..response(CDS, sent.resources, &["b"])
+    };
+    assert_eq!(read, wanted);
 }
 
 fn listener(name: &str, port: u32) -> ResourceEntry {

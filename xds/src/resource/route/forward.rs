@@ -135,7 +135,7 @@ fn cluster_not_found(check: &mut Check, code: i32) -> ClusterNotFound {
 fn cluster_choice(check: &mut Check, specifier: Option<ClusterSpecifier>) -> Option<ClusterChoice> {
     match specifier {
         Some(ClusterSpecifier::Cluster(name)) if !name.is_empty() => {
-            Some(ClusterChoice::One(name.into()))
+            Some(ClusterChoice::One(check.share(&name)))
         }
         None | Some(ClusterSpecifier::Cluster(_)) => {
             check.problem_at(
@@ -241,7 +241,7 @@ fn cluster_weight(check: &mut Check, message: ClusterWeight) -> Option<(Weighted
         return None;
     }
     let cluster = WeightedCluster {
-        name: name.into(),
+        name: check.share(&name),
         edits,
         host_rewrite,
     };
