@@ -14,14 +14,14 @@ use tokio::sync::watch as channel;
 use tokio::time::Instant;
 
 use crate::model::timestamp::Timestamp;
-use crate::rollout::observed::{Node, Observed, Traffic};
+use crate::rollout::observed::{Node, Observed};
 use crate::rollout::step;
 use crate::rollout::{Change, Rollout, State};
 use crate::store::node_status::NodeStatus;
 use crate::store::rollout::Step;
 use crate::store::{Store, StoreError};
 
-use self::watch::Watch;
+use self::watch::{Requests, Watch};
 
 /// The lease that says which replica drives.
 const LEASE: &str = "rollouts";
@@ -205,34 +205,32 @@ impl Driver {
 
     /// What is known of a rollout's fleet. Refusals are read last: one that comes later than that moves the row.
     async fn observe(&self, rollout: &Rollout) -> Result<Observed, StoreError> {
-        let (mut new, mut old) = <_>::default();
+        let mut requests = Requests::default();
         if let Some(since) = rollout.wave_at
             && rollout.strategy.asks_for_traffic()
         {
-            (new, old) = self.traffic(rollout, since).await?;
+            requests = self.requests(rollout, since).await?;
         }
         let nodes = self.store.every_node(&rollout.fleet).await?;
         let refusals = self.store.rollout_refusals(&rollout.id).await?;
         Ok(Observed {
             nodes: nodes.into_iter().map(node).collect(),
             refusals,
-            new,
-            old,
+            new: requests.new,
+            old: requests.old,
+            parts: requests.parts,
         })
     }
 
-    async fn traffic(
-        &self,
-        rollout: &Rollout,
-        since: Timestamp,
-    ) -> Result<(Traffic, Traffic), StoreError> {
+    async fn requests(&self, rollout: &Rollout, since: Timestamp) -> Result<Requests, StoreError> {
         let watched = locked(&self.watched).remove(&rollout.id);
-        let mut watched = watched
-            .filter(|watched| watched.is_since(since))
-            .unwrap_or_else(|| Watch::new(rollout, since));
-        let traffic = watched.read(&*self.store, &rollout.fleet).await?;
+        let mut watched = match watched.filter(|watched| watched.is_since(since)) {
+            Some(watched) => watched,
+            None => Watch::new(&*self.store, rollout, since).await?,
+        };
+        let requests = watched.read(&*self.store, &rollout.fleet).await?;
         locked(&self.watched).insert(rollout.id.clone(), watched);
-        Ok(traffic)
+        Ok(requests)
     }
 }
 

@@ -14,6 +14,7 @@
 pub mod observed;
 pub mod selection;
 pub mod strategy;
+pub mod touched;
 pub mod verdict;
 
 // Which revision a node is to serve.

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::model::timestamp::Timestamp;
 
+use super::health::Crowd;
 use super::observed::Observed;
 use super::strategy::Wave;
 use super::verdict::{Gate, Outcome, Verdict};
@@ -16,8 +17,12 @@ pub(super) fn judge(rollout: &Rollout, observed: &Observed, now: Timestamp) -> V
     let count = Count::of(rollout, observed);
     let mut verdicts = vec![refusals(rollout, observed)];
     if let (Some(gate), false) = (&rollout.strategy.gates.health, rollout.selection.is_empty()) {
-        let others = count.others > 0;
-        verdicts.push(health::judge(gate, &observed.new, &observed.old, others));
+        let crowd = Crowd {
+            have: count.have,
+            others: count.others > 0,
+            waves: rollout.strategy.waves.len(),
+        };
+        verdicts.push(health::judge(gate, observed, crowd));
     }
     let over = rollout.deadline.is_some_and(|deadline| now >= deadline);
     match (rollout.state, rollout.current()) {

@@ -5,6 +5,7 @@ use crate::rollout::begin::{Begin, begin};
 use crate::rollout::built_in::built_in;
 use crate::rollout::observed::Node;
 use crate::rollout::strategy::Strategy;
+use crate::sketch::Sketch;
 
 const SECOND: i64 = 1_000_000;
 
@@ -84,13 +85,15 @@ impl Play {
     }
 
     fn traffic(&mut self, errors: u64) {
+        let mut latencies = Sketch::default();
+        latencies.record_all(std::time::Duration::from_millis(20), 1_000);
         let good = Traffic {
             requests: 1_000,
             errors: 0,
             no_route: 0,
-            p99_ms: Some(20.0),
+            latencies,
         };
-        self.observed.old = good;
+        self.observed.old = good.clone();
         self.observed.new = Traffic { errors, ..good };
     }
 
