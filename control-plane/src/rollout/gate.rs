@@ -20,7 +20,7 @@ pub(super) fn judge(rollout: &Rollout, observed: &Observed, now: Timestamp) -> V
         let crowd = Crowd {
             have: count.have,
             others: count.others > 0,
-            waves: rollout.strategy.waves.len(),
+            rounds: rounds(rollout, observed),
         };
         verdicts.push(health::judge(gate, observed, crowd));
     }
@@ -60,6 +60,18 @@ pub(super) fn judge(rollout: &Rollout, observed: &Observed, now: Timestamp) -> V
         _ => {}
     }
     verdicts
+}
+
+/// How often requests are counted anew in a rollout, about: with every wave, every zone of one that goes by zone, and every step.
+fn rounds(rollout: &Rollout, observed: &Observed) -> usize {
+    let strategy = &rollout.strategy;
+    let nodes = observed.nodes.iter().filter(|node| node.connected);
+    let zones: BTreeSet<&str> = nodes.clone().map(|node| node.zone.as_str()).collect();
+    let by_zone = strategy.waves.iter().filter(|wave| wave.each_zone).count();
+    let steps = strategy
+        .max_step
+        .map_or(0, |most| nodes.count() / most.max(1) as usize);
+    strategy.waves.len() + by_zone * zones.len() + steps
 }
 
 /// The nodes of a rollout, counted.

@@ -21,8 +21,8 @@ pub(super) struct Crowd {
     pub(super) have: u64,
     /// Whether connected nodes are still to have the old one.
     pub(super) others: bool,
-    /// How many waves the rollout has.
-    pub(super) waves: usize,
+    /// How often requests are counted anew in the whole rollout.
+    pub(super) rounds: usize,
 }
 
 /// What requests tell.
@@ -46,7 +46,7 @@ pub(super) fn judge(gate: &HealthGate, observed: &Observed, crowd: Crowd) -> Ver
                 old.requests
             ));
         } else {
-            let compared = compare::compare(by, observed, crowd.have, enough, crowd.waves);
+            let compared = compare::compare(by, observed, crowd.have, enough, crowd.rounds);
             found.extend(compared.worse);
             open.extend(compared.open);
             told.insert("parts".to_owned(), compared.parts.into());

@@ -36,14 +36,14 @@ struct Asked<'a> {
     must: bool,
 }
 
-/// Compares. `waves` is how many there are: each is judged anew, and all of them together raise no more false alarms than the
-/// operator allows.
+/// Compares. Each of so many `rounds` is judged anew, and all of them together raise no more false alarms than the operator
+/// allows.
 pub(super) fn compare(
     by: &Compare,
     observed: &Observed,
     nodes: u64,
     enough: u64,
-    waves: usize,
+    rounds: usize,
 ) -> Compared {
     let whole = Sides {
         new: observed.new.clone(),
@@ -57,7 +57,7 @@ pub(super) fn compare(
     };
     let measures = measures(by);
     let questions = asked.len() * measures.len() + 1;
-    let alarms = (1.0 - by.confidence) / (waves.max(1) * questions) as f64;
+    let alarms = (1.0 - by.confidence) / (rounds.max(1) * questions) as f64;
     let terms = Terms {
         nodes,
         enough,

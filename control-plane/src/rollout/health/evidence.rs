@@ -104,17 +104,17 @@ impl Allowed {
     }
 }
 
-/// What speaks against the new share's being as low as is allowed, in nats, however often one looks; 0 at least.
-pub(super) fn is_worse(new: Share, old: Share, allowed: Allowed) -> f64 {
-    (doubt(new, old, allowed) - new.learning() - old.learning()).max(0.0)
-}
-
-/// The same when one looks once.
+/// What speaks against the new share's being as low as is allowed, in nats, when one looks once; 0 at least.
 pub(super) fn doubt(new: Share, old: Share, allowed: Allowed) -> f64 {
     if new.ratio() <= allowed.by(old.ratio()) {
         return 0.0;
     }
     apart(new, old, allowed)
+}
+
+/// What is left of a doubt however often one looks; 0 at least.
+pub(super) fn however_often(doubt: f64, new: Share, old: Share) -> f64 {
+    (doubt - new.learning() - old.learning()).max(0.0)
 }
 
 /// What speaks against the new share's being as high as that or higher, in nats, when one looks once; 0 at least.
@@ -146,6 +146,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    fn is_worse(new: Share, old: Share, allowed: Allowed) -> f64 {
+        however_often(doubt(new, old, allowed), new, old)
+    }
 
     fn share() -> impl Strategy<Value = Share> {
         let all = prop_oneof![Just(0_u64), 1..200_u64, 1..10_000_000_u64];

@@ -5,7 +5,7 @@
 use crate::rollout::observed::{Sides, Traffic};
 use crate::sketch::Sketch;
 
-use super::evidence::{Allowed, Share, doubt, is_below, is_worse};
+use super::evidence::{Allowed, Share, doubt, however_often, is_below};
 use super::text::{count, percent};
 
 /// A 99th percentile that is higher by less than this says nothing: between one and three milliseconds lies one pause of a
@@ -116,14 +116,14 @@ impl Question<'_> {
         let Shares {
             new, old, allowed, ..
         } = shares;
-        let nats = is_worse(new, old, allowed);
-        let bound = allowed.and(shares.beyond);
+        let doubt = doubt(new, old, allowed);
+        let nats = however_often(doubt, new, old);
         let answer = if nats >= terms.worse_at {
             Answer::Worse
-        } else if is_below(new, old, bound) >= NO_WORSE_AT {
-            Answer::NoWorse
-        } else if doubt(new, old, allowed) >= NO_WORSE_AT {
+        } else if doubt >= NO_WORSE_AT {
             Answer::Doubtful
+        } else if is_below(new, old, allowed.and(shares.beyond)) >= NO_WORSE_AT {
+            Answer::NoWorse
         } else {
             Answer::Unknown
         };

@@ -41,7 +41,7 @@ fn compares() -> HealthGate {
 const CROWD: Crowd = Crowd {
     have: 1,
     others: true,
-    waves: 4,
+    rounds: 4,
 };
 
 fn whole(new: Traffic, old: Traffic) -> Observed {
