@@ -211,6 +211,23 @@ mod tests {
         }
     }
 
+    /// The numbers of docs/health-gates.md: what is allowed, what is ruled out beyond it, what fails on both sides.
+    #[test]
+    fn some_hundred_requests_show_that_a_revision_is_no_worse() {
+        for (more, beyond, ratio, within) in [
+            (0.01, 0.005, 0.002, 250..350),
+            (0.01, 0.005, 0.005, 350..450),
+            (0.005, 0.005, 0.002, 450..550),
+            (0.005, 0.005, 0.005, 650..750),
+        ] {
+            let share = |all: f64| Share::new(all * ratio, all);
+            let bound = Allowed { times: 1.0, more }.and(beyond);
+            let shows = |n: &u32| is_below(share(f64::from(*n)), share(1e6), bound) >= 20_f64.ln();
+            let first = (1..10_000).find(shows).unwrap();
+            assert!(within.contains(&first), "{more} {ratio}: {first}");
+        }
+    }
+
     /// What the rule promises, by brute force: of 2,000 rollouts whose new share is exactly what is allowed, looked at after every
     /// 20 requests of the canary, no more than one in twenty is ever said to be worse at ln 20.
     #[test]
