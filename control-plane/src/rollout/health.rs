@@ -29,8 +29,8 @@ pub(super) struct Crowd {
 pub(super) fn judge(gate: &HealthGate, observed: &Observed, crowd: Crowd) -> Verdict {
     let (new, old) = (&observed.new, &observed.old);
     let mut told = Map::new();
-    told.insert("new".to_owned(), numbers(new));
-    told.insert("old".to_owned(), numbers(old));
+    told.insert("new".to_owned(), whole(new));
+    told.insert("old".to_owned(), whole(old));
     let enough = gate.min_requests.max(1);
     if new.requests < enough {
         let detail = format!("{} of {enough} requests on the new revision", new.requests);
@@ -51,7 +51,7 @@ pub(super) fn judge(gate: &HealthGate, observed: &Observed, crowd: Crowd) -> Ver
             open.extend(compared.open);
             told.insert("parts".to_owned(), compared.parts.into());
             passed = format!(
-                "{passed}: {} fares no worse than on the old revision",
+                "{passed}, {} no worse than on the old revision",
                 compared.of
             );
         }
@@ -118,11 +118,16 @@ fn limits(gate: &HealthGate, new: &Traffic) -> (Vec<String>, Vec<String>) {
     (found, open)
 }
 
+fn whole(traffic: &Traffic) -> Value {
+    let mut numbers = numbers(traffic);
+    numbers["no_route"] = traffic.no_route.into();
+    numbers
+}
+
 fn numbers(traffic: &Traffic) -> Value {
     json!({
         "requests": traffic.requests,
         "errors": traffic.errors,
-        "no_route": traffic.no_route,
         "p50_ms": traffic.latencies.quantile_ms(0.5),
         "p99_ms": traffic.latencies.quantile_ms(0.99),
     })

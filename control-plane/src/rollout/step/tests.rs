@@ -171,7 +171,10 @@ fn what_fails_in_the_canary_goes_back_and_is_told_once_if_it_is_late() {
         Some((vec![EventKind::Ended], State::RolledBack))
     );
     let outcome = play.rollout.outcome.unwrap();
-    assert!(outcome.contains("10.00% of requests"), "{outcome}");
+    assert!(
+        outcome.contains("10.00% of 1,000 requests failed"),
+        "{outcome}"
+    );
 }
 
 #[test]
