@@ -9,19 +9,11 @@ use proto::session::Latencies;
 pub const BUCKETS: usize = 104;
 
 /// Counts of durations by bucket.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sketch {
-    counts: [u64; BUCKETS],
+    /// Of every bucket, or nothing: most sketches that are held are empty.
+    counts: Vec<u64>,
     sum_us: u64,
-}
-
-impl Default for Sketch {
-    fn default() -> Self {
-        Self {
-            counts: [0; BUCKETS],
-            sum_us: 0,
-        }
-    }
 }
 
 impl Sketch {
@@ -33,15 +25,14 @@ impl Sketch {
     /// Adds so many of one duration.
     pub fn record_all(&mut self, took: Duration, more: u64) {
         let us = took.as_micros().try_into().unwrap_or(u64::MAX);
-        let count = &mut self.counts[bucket(us)];
-        *count = count.saturating_add(more);
+        self.put(bucket(us), more);
         self.sum_us = self.sum_us.saturating_add(us.saturating_mul(more));
     }
 
     /// Adds all of another one.
     pub fn merge(&mut self, other: &Self) {
-        for (count, more) in self.counts.iter_mut().zip(&other.counts) {
-            *count = count.saturating_add(*more);
+        for (index, more) in other.counts.iter().enumerate() {
+            self.put(index, *more);
         }
         self.sum_us = self.sum_us.saturating_add(other.sum_us);
     }
@@ -94,10 +85,19 @@ impl Sketch {
             ..Self::default()
         };
         for (index, more) in reported.buckets.iter().zip(&reported.counts) {
-            let count = &mut sketch.counts[(*index as usize).min(BUCKETS - 1)];
-            *count = count.saturating_add(*more);
+            sketch.put((*index as usize).min(BUCKETS - 1), *more);
         }
         sketch
+    }
+
+    fn put(&mut self, bucket: usize, more: u64) {
+        if more == 0 {
+            return;
+        }
+        self.counts.resize(BUCKETS, 0);
+        if let Some(count) = self.counts.get_mut(bucket) {
+            *count = count.saturating_add(more);
+        }
     }
 
     /// As it is reported and stored; `None` if it is empty.

@@ -277,9 +277,8 @@ const fn sure() -> f64 {
 }
 
 #[expect(
-    clippy::float_cmp,
     clippy::trivially_copy_pass_by_ref,
-    reason = "only the very value that stands for the default is left out; serde hands over references"
+    reason = "serde hands over references"
 )]
 fn is_sure(confidence: &f64) -> bool {
     *confidence == SURE

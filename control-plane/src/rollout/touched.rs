@@ -87,7 +87,10 @@ mod tests {
 
     #[test]
     fn a_cluster_touches_every_route_that_leads_to_it() {
-        let other = BASE.replace("{name: c,", "{name: c, connect_timeout: 3s,");
+        let other = BASE.replace(
+            "{name: c, discovery",
+            "{name: c, connect_timeout: 3s, discovery",
+        );
         let touched = Touched::between(&config(BASE), &config(&other)).unwrap();
         assert_eq!(names(&touched.routes), ["to-b", "to-c"]);
         assert_eq!(names(&touched.clusters), ["c"]);
