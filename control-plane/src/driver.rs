@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use xds::node::ClientClass;
 
 use crate::model::timestamp::Timestamp;
-use crate::rollout::observed::{Node, Observed, Traffic};
+use crate::rollout::observed::{Node, Observed};
 use crate::rollout::step;
 use crate::rollout::window::Freeze;
 use crate::rollout::{Change, Rollout, State};
@@ -24,7 +24,7 @@ use crate::store::rollout::Step;
 use crate::store::{Store, StoreError};
 use crate::webhooks::Webhooks;
 
-use self::watch::Watch;
+use self::watch::{Requests, Watch};
 
 /// The lease that says which replica drives.
 const LEASE: &str = "rollouts";
@@ -217,11 +217,11 @@ impl Driver {
 
     /// What is known of a rollout's fleet. Refusals are read last: one that comes later than that moves the row.
     async fn observe(&self, rollout: &Rollout) -> Result<Observed, StoreError> {
-        let (mut new, mut old) = <_>::default();
+        let mut requests = Requests::default();
         if let Some(since) = rollout.wave_at
             && rollout.strategy.asks_for_traffic()
         {
-            (new, old) = self.traffic(rollout, since).await?;
+            requests = self.requests(rollout, since).await?;
         }
         let freeze = freeze(&*self.store, &rollout.fleet).await?;
         let answers = self.webhooks.answers(rollout, Instant::now());
@@ -230,25 +230,23 @@ impl Driver {
         Ok(Observed {
             nodes: nodes.into_iter().map(node).collect(),
             refusals,
-            new,
-            old,
+            new: requests.new,
+            old: requests.old,
+            parts: requests.parts,
             freeze,
             answers,
         })
     }
 
-    async fn traffic(
-        &self,
-        rollout: &Rollout,
-        since: Timestamp,
-    ) -> Result<(Traffic, Traffic), StoreError> {
+    async fn requests(&self, rollout: &Rollout, since: Timestamp) -> Result<Requests, StoreError> {
         let watched = locked(&self.watched).remove(&rollout.id);
-        let mut watched = watched
-            .filter(|watched| watched.is_since(since))
-            .unwrap_or_else(|| Watch::new(rollout, since));
-        let traffic = watched.read(&*self.store, &rollout.fleet).await?;
+        let mut watched = match watched.filter(|watched| watched.is_since(since)) {
+            Some(watched) => watched,
+            None => Watch::new(&*self.store, rollout, since).await?,
+        };
+        let requests = watched.read(&*self.store, &rollout.fleet).await?;
         locked(&self.watched).insert(rollout.id.clone(), watched);
-        Ok(traffic)
+        Ok(requests)
     }
 }
 

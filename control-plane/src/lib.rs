@@ -15,6 +15,9 @@ pub mod tls;
 pub mod metrics;
 pub mod settings;
 
+// How long requests took.
+pub mod sketch;
+
 // The operator's words, and the same in Envoy's.
 pub mod model;
 pub mod translate;

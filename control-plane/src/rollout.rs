@@ -12,6 +12,7 @@
 
 // What is said.
 pub mod selection;
+pub mod touched;
 pub mod verdict;
 pub mod webhook;
 pub mod window;

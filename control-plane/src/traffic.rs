@@ -13,7 +13,6 @@ pub mod merged;
 pub mod numbered;
 pub mod outcomes;
 pub mod series;
-pub mod sketch;
 pub mod sum;
 
 use std::collections::BTreeMap;

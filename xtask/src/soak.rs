@@ -58,7 +58,7 @@ const SUITES: [Suite; 6] = [
             "ads::held::tests",
             "snapshots::serving::tests",
             "traffic::tests",
-            "traffic::sketch",
+            "sketch",
         ],
         cases: 2_000,
     },

@@ -1,13 +1,17 @@
 use std::collections::BTreeMap;
 
+use prost::Message as _;
+use proto::session::{Outcomes, RevisionTraffic, RouteTraffic};
+
 use super::*;
 use crate::model::document;
 use crate::model::duration::Duration as Wait;
 use crate::revision::Draft;
 use crate::rollout::begin::Terms;
-use crate::rollout::strategy::{Gates, OnFailure, Strategy, Wave};
+use crate::rollout::observed::Sides;
+use crate::rollout::strategy::{Compare, Gates, HealthGate, OnFailure, Scope, Strategy, Wave};
 use crate::store::node_status::Refusal;
-use crate::store::rollout::NewRollout;
+use crate::store::rollout::{NewRollout, TrafficRow};
 use crate::store::sql::{Database, SqlStore};
 use crate::store::{By, Commit};
 use crate::webhooks::WebhookSettings;
@@ -155,4 +159,79 @@ async fn after_an_outage_nobody_is_judged_by_what_is_as_old_as_it() {
         matches!(after, State::RollingBack | State::RolledBack),
         "{after}"
     );
+}
+
+/// A report of requests by two routes.
+fn reported(revision: u64, errors: u64) -> TrafficRow {
+    let route = |name: &str, errors| RouteTraffic {
+        route_configuration: "web".to_owned(),
+        virtual_host: "web/*".to_owned(),
+        route: name.to_owned(),
+        outcomes: Some(Outcomes {
+            requests: 1_000,
+            classes: vec![0, 1_000 - errors, 0, 0, errors],
+            ..Outcomes::default()
+        }),
+    };
+    let body = RevisionTraffic {
+        revision,
+        routes: vec![route("changes", errors), route("stays", 0)],
+        ..RevisionTraffic::default()
+    };
+    TrafficRow {
+        fleet: "default".to_owned(),
+        revision,
+        at: Timestamp::default(),
+        body: body.encode_to_vec(),
+    }
+}
+
+#[tokio::test]
+async fn requests_are_told_apart_by_what_the_revision_changes_if_the_gate_compares_that() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = Database::Sqlite(folder.path().join("signalbox.db"));
+    let store = SqlStore::open(&database).await.unwrap();
+    let by = By {
+        actor: "ada",
+        request_id: "",
+    };
+    for (base, status) in [(0, 200), (1, 204)] {
+        let document = serde_json::json!({"routes": [
+            {"name": "stays", "respond": {"status": 200}, "match": {"path": {"exact": "/stays"}}},
+            {"name": "changes", "hosts": ["x.example"], "respond": {"status": status}},
+        ]});
+        let config = document::config(&document).unwrap().config;
+        let commit = Commit {
+            fleet: "default",
+            base,
+            by,
+            message: "",
+            config: &Draft::new(config).validate(None, &[]).unwrap(),
+            release: false,
+        };
+        store.commit(commit).await.unwrap();
+    }
+    let since = store.clock().await.unwrap();
+    let rows = |_: &[bool]| vec![reported(1, 0), reported(2, 500)];
+    store.write_reports("r", &[], &rows).await.unwrap();
+    let parts = async |scope| {
+        let mut rollout = crate::brake::tests::rollout();
+        rollout.strategy.gates.health = Some(HealthGate {
+            compare: Some(Compare {
+                scope,
+                ..Compare::default()
+            }),
+            ..HealthGate::default()
+        });
+        let mut watch = Watch::new(&store, &rollout, since).await.unwrap();
+        watch.read(&store, "default").await.unwrap().parts
+    };
+    assert_eq!(parts(Scope::All).await, None);
+    let parts = parts(Scope::Changed).await.unwrap();
+    let errors = |sides: &Sides| (sides.new.errors, sides.old.errors);
+    assert_eq!(errors(&parts.routes), (500, 0));
+    assert_eq!(errors(&parts.other_routes), (0, 0));
+    assert_eq!(parts.other_routes.requests(), 2_000);
+    let named = parts.changed.iter().map(|(part, _)| part.to_string());
+    assert_eq!(named.collect::<Vec<_>>(), ["route changes"]);
 }

@@ -82,9 +82,8 @@ fn compared() -> Strategy {
                 max_no_route_ratio: None,
                 max_p99: None,
                 compare: Some(Compare {
-                    error_ratio: 0.01,
-                    no_route_ratio: 0.01,
                     p99_factor: Some(2.0),
+                    ..Compare::default()
                 }),
             }),
             webhooks: Vec::new(),

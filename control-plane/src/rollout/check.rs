@@ -4,6 +4,7 @@
 mod outside;
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use crate::model::duration::Duration;
 use crate::model::problem::{Check, Code, Problem};
@@ -30,6 +31,8 @@ pub const STRATEGIES_MAX: usize = 100;
 const SETTLE_MIN: Duration = Duration::from_millis(1_000);
 /// A shorter lease would run out in any restart of a control plane, and between two renewals on a slow network.
 const LEASE_MIN: Duration = Duration::from_millis(1_000);
+/// With less any coin could be tossed; nothing that requests tell is surer than the most.
+const CONFIDENCE: RangeInclusive<f64> = 0.5..=0.999_999;
 
 /// The strategy that an operator means: one of the fleet's, one that is built in, or the one that is given, if it is right.
 pub fn resolve(
@@ -256,11 +259,17 @@ fn health(check: &mut Check, gate: &HealthGate) {
 fn compare(check: &mut Check, compare: &Compare) {
     ratio(check, "error_ratio", Some(compare.error_ratio));
     ratio(check, "no_route_ratio", Some(compare.no_route_ratio));
-    if compare
-        .p99_factor
-        .is_some_and(|factor| !(factor.is_finite() && factor >= 1.0))
-    {
-        check.problem_at("p99_factor", Code::Invalid, "a factor is 1 or more");
+    for (field, factor) in [
+        ("p50_factor", compare.p50_factor),
+        ("p99_factor", compare.p99_factor),
+    ] {
+        if factor.is_some_and(|factor| !(factor.is_finite() && factor >= 1.0)) {
+            check.problem_at(field, Code::Invalid, "a factor is 1 or more");
+        }
+    }
+    if !CONFIDENCE.contains(&compare.confidence) {
+        let detail = "a confidence is 0.5 to 0.999999; 0.99 if it is not given";
+        check.problem_at("confidence", Code::Invalid, detail);
     }
 }
 
@@ -451,6 +460,14 @@ mod tests {
             (
                 json!({"waves": [all], "gates": {"health": {"compare": {"p99_factor": 0.5}}}}),
                 "/gates/health/compare/p99_factor",
+            ),
+            (
+                json!({"waves": [all], "gates": {"health": {"compare": {"p50_factor": 0}}}}),
+                "/gates/health/compare/p50_factor",
+            ),
+            (
+                json!({"waves": [all], "gates": {"health": {"compare": {"confidence": 1}}}}),
+                "/gates/health/compare/confidence",
             ),
         ] {
             let pointers = found(strategy.clone());

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::model::timestamp::Timestamp;
 
+use super::health::Crowd;
 use super::observed::{Node, Observed};
 use super::selection::Selection;
 use super::strategy::Wave;
@@ -20,8 +21,12 @@ pub(super) fn judge(rollout: &Rollout, observed: &Observed, now: Timestamp) -> V
         &rollout.strategy.gates.health,
         rollout.activated().is_empty(),
     ) {
-        let others = count.others > 0;
-        verdicts.push(health::judge(gate, &observed.new, &observed.old, others));
+        let crowd = Crowd {
+            have: count.have,
+            others: count.others > 0,
+            rounds: rounds(rollout, observed),
+        };
+        verdicts.push(health::judge(gate, observed, crowd));
     }
     let over = rollout.deadline.is_some_and(|deadline| now >= deadline);
     match (rollout.state, rollout.current()) {
@@ -64,6 +69,18 @@ pub(super) fn judge(rollout: &Rollout, observed: &Observed, now: Timestamp) -> V
         _ => {}
     }
     verdicts
+}
+
+/// How often requests are counted anew in a rollout, about: with every wave, every zone of one that goes by zone, and every step.
+fn rounds(rollout: &Rollout, observed: &Observed) -> usize {
+    let strategy = &rollout.strategy;
+    let nodes = observed.nodes.iter().filter(|node| node.connected);
+    let zones: BTreeSet<&str> = nodes.clone().map(|node| node.zone.as_str()).collect();
+    let by_zone = strategy.waves.iter().filter(|wave| wave.each_zone).count();
+    let steps = strategy
+        .max_step
+        .map_or(0, |most| nodes.count() / most.max(1) as usize);
+    strategy.waves.len() + by_zone * zones.len() + steps
 }
 
 /// The nodes of a rollout, counted.

@@ -1,8 +1,10 @@
 //! What a decision about a rollout is based on: nodes, refusals, traffic. Values; who gathers them is elsewhere.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use crate::model::timestamp::Timestamp;
+use crate::sketch::Sketch;
 
 use super::selection::Member;
 use super::webhook::Answer;
@@ -19,6 +21,8 @@ pub struct Observed {
     pub new: Traffic,
     /// Requests served at the same time by nodes on the old one.
     pub old: Traffic,
+    /// The same requests, by what the new revision changes; `None` if that is everything, or is not asked for.
+    pub parts: Option<Parts>,
     /// The fleet's freeze windows.
     pub freeze: Vec<Freeze>,
     /// What webhooks have said, not too long ago.
@@ -64,17 +68,68 @@ pub struct Refused {
 }
 
 /// What became of requests.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Traffic {
     /// All of them.
     pub requests: u64,
     /// Those that were answered with a 5xx. A client that goes away is no error of a config.
     pub errors: u64,
-    /// Those that matched no route.
+    /// Those that matched no route; known of all requests together only.
     pub no_route: u64,
-    /// The 99th percentile of the time they took, in milliseconds; `None` if it is not known of any of them, as of those that
-    /// clients with load reports have served.
-    pub p99_ms: Option<f64>,
+    /// The time that they took, as far as it is known: of those that clients with load reports have served it is not.
+    pub latencies: Sketch,
+}
+
+/// Requests by what the new revision changes.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Parts {
+    /// What it changes, one by one; those with the most requests, if there are too many.
+    pub changed: Vec<(Part, Sides)>,
+    /// All routes that it changes, together.
+    pub routes: Sides,
+    /// All clusters that it changes or that such routes lead to, together.
+    pub clusters: Sides,
+    /// All routes that it leaves as they were.
+    pub other_routes: Sides,
+    /// All clusters that it leaves as they were.
+    pub other_clusters: Sides,
+}
+
+/// A part of a config, by its name. Displayed for people.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// A route, on whichever listener and host it is served.
+    Route(String),
+    /// A cluster.
+    Cluster(String),
+    /// A virtual host, by its xDS name: a route that is added may take the requests of its neighbours.
+    Host(String),
+}
+
+/// The same requests on both revisions.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Sides {
+    /// Served by nodes on the new revision.
+    pub new: Traffic,
+    /// Served by nodes on the old one.
+    pub old: Traffic,
+}
+
+impl Sides {
+    /// On both revisions.
+    pub fn requests(&self) -> u64 {
+        self.new.requests.saturating_add(self.old.requests)
+    }
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Route(name) => write!(f, "route {name}"),
+            Self::Cluster(name) => write!(f, "cluster {name}"),
+            Self::Host(name) => write!(f, "host {name}"),
+        }
+    }
 }
 
 impl Refused {

@@ -260,6 +260,7 @@ impl Course<'_> {
         let fresh = Observed {
             new: Traffic::default(),
             old: Traffic::default(),
+            parts: None,
             ..self.observed.clone()
         };
         next.verdicts = gate::judge(next, &fresh, self.now);

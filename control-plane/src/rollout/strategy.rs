@@ -200,7 +200,8 @@ pub struct HealthGate {
     pub compare: Option<Compare>,
 }
 
-/// How much worse the new revision may fare than the old one. Where no node is left on the old one, nothing is compared.
+/// How much worse the new revision may fare than the old one. Where no node is left on the old one, nothing is compared. What is
+/// worse by too few requests to say so holds; docs/health-gates.md says how many it takes.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Compare {
@@ -210,10 +211,37 @@ pub struct Compare {
     /// The same for the share of requests that match no route.
     #[serde(default = "one_percent")]
     pub no_route_ratio: f64,
+    /// By what the median may be multiplied; it is not compared if this is not set. Less than 1 ms more is not held against the
+    /// new revision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1)]
+    pub p50_factor: Option<f64>,
     /// By what the 99th percentile may be multiplied; it is not compared if this is not set. Less than 10 ms more is not held
     /// against the new revision: between short times a factor says little.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1)]
     pub p99_factor: Option<f64>,
+    /// Which requests are compared.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub scope: Scope,
+    /// How sure it must be that the new revision is worse: with 0.99 a whole rollout of a revision that fares as the old one does
+    /// is stopped by chance no more than once in a hundred times.
+    #[serde(default = "sure", skip_serializing_if = "is_sure")]
+    #[schema(minimum = 0.5, maximum = 0.999_999)]
+    pub confidence: f64,
+}
+
+/// Which requests are compared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schema(as = CompareScope)]
+pub enum Scope {
+    /// Those of the routes, hosts and clusters that the new revision changes, each by itself and all together. The other requests on
+    /// the same nodes show what the nodes are to blame for. If it changes a listener, that is all requests.
+    #[default]
+    Changed,
+    /// All of them, together.
+    All,
 }
 
 impl Wave {
@@ -272,4 +300,31 @@ fn is_enough(requests: &u64) -> bool {
 
 const fn one_percent() -> f64 {
     0.01
+}
+
+const SURE: f64 = 0.99;
+
+const fn sure() -> f64 {
+    SURE
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands over references"
+)]
+fn is_sure(confidence: &f64) -> bool {
+    *confidence == SURE
+}
+
+impl Default for Compare {
+    fn default() -> Self {
+        Self {
+            error_ratio: one_percent(),
+            no_route_ratio: one_percent(),
+            p50_factor: None,
+            p99_factor: None,
+            scope: Scope::default(),
+            confidence: SURE,
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use proto::session::{self, CauseCount};
 
-use super::sketch::Sketch;
+use crate::sketch::Sketch;
 
 /// So many causes are told apart; the proxy knows 13.
 pub const CAUSES_MAX: usize = 32;
@@ -95,6 +95,6 @@ impl Outcomes {
 }
 
 /// Adds without overflow: a proxy that reports nonsense gets nonsense, not a panic here.
-pub(super) fn add(sum: &mut u64, more: u64) {
+pub(in crate::traffic) fn add(sum: &mut u64, more: u64) {
     *sum = sum.saturating_add(more);
 }

@@ -3,21 +3,25 @@
 //! A row is counted by when it was written, which is up to a report's interval and a second after the requests. Those that
 //! a revision served shortly before a time may so be counted after it, never those of another revision.
 
+mod parts;
+
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use prost::Message;
 use proto::session::{self, RevisionTraffic};
 
-use crate::rollout::observed::Traffic;
+use crate::rollout::observed::{Parts, Traffic};
+use crate::rollout::touched::Touched;
 use crate::store::rollout::TrafficRow;
 
 use super::merged::Merged;
 use super::outcomes::{Outcomes, add};
 
-/// The quantile that rollouts are judged by.
-const JUDGED: f64 = 0.99;
+use self::parts::ByPart;
 
-/// The fields of a `RevisionTraffic` that are about all of its requests: the others are most of its bytes, and are not read.
+/// The fields of a `RevisionTraffic` that are about all of its requests: the others are most of its bytes, and are not read
+/// where nothing is compared by part.
 #[derive(Clone, PartialEq, Message)]
 struct Totals {
     #[prost(message, optional, tag = "2")]
@@ -29,6 +33,8 @@ struct Totals {
 /// What became of the requests that the two revisions of a rollout have served, added up from rows.
 #[derive(Clone, Debug)]
 pub struct Tally {
+    /// What is told apart, if anything is.
+    touched: Option<Arc<Touched>>,
     from: Side,
     to: Side,
 }
@@ -39,17 +45,20 @@ struct Side {
     revision: u64,
     total: Outcomes,
     no_route: u64,
+    parts: ByPart,
 }
 
 impl Tally {
-    /// Of a rollout between these revisions, with no row yet.
-    pub fn new(from: u64, to: u64) -> Self {
+    /// Of a rollout between these revisions, with no row yet. Requests of what is `touched` are told apart.
+    pub fn new(from: u64, to: u64, touched: Option<Arc<Touched>>) -> Self {
         let side = |revision| Side {
             revision,
             total: Outcomes::default(),
             no_route: 0,
+            parts: ByPart::default(),
         };
         Self {
+            touched,
             from: side(from),
             to: side(to),
         }
@@ -60,37 +69,54 @@ impl Tally {
         for row in rows {
             for side in [&mut self.from, &mut self.to] {
                 if side.revision == row.revision {
-                    side.add(row);
+                    side.add(row, self.touched.as_deref());
                 }
             }
         }
     }
 
     /// The requests on the new revision, and those on the old one. The time that they took is not known of clients that send load
-    /// reports: if all do, `p99_ms` is `None` though there are requests.
+    /// reports: if all do, there are requests without latencies.
     pub fn traffic(&self) -> (Traffic, Traffic) {
         (self.to.traffic(), self.from.traffic())
+    }
+
+    /// The same by what the new revision changes; `None` if nothing is told apart.
+    pub fn parts(&self) -> Option<Parts> {
+        let touched = self.touched.is_some();
+        touched.then(|| parts::pair(&self.to.parts, &self.from.parts))
     }
 }
 
 impl Side {
-    fn add(&mut self, row: &TrafficRow) {
-        // Only this program writes rows; one that cannot be read is as good as none, and none holds a rollout.
-        let Ok(totals) = Totals::decode(row.body.as_slice()) else {
-            return;
+    /// Only this program writes rows; one that cannot be read is as good as none, and none holds a rollout.
+    fn add(&mut self, row: &TrafficRow, touched: Option<&Touched>) {
+        let body = row.body.as_slice();
+        let (total, no_route) = match touched {
+            None => {
+                let Ok(Totals { total, no_route }) = Totals::decode(body) else {
+                    return;
+                };
+                (total, no_route)
+            }
+            Some(touched) => {
+                let Ok(whole) = RevisionTraffic::decode(body) else {
+                    return;
+                };
+                self.parts.add(&whole, touched);
+                (whole.total, whole.no_route)
+            }
         };
-        if let Some(more) = totals.total {
+        if let Some(more) = total {
             self.total.merge(&Outcomes::from_proto(&more));
         }
-        add(&mut self.no_route, totals.no_route);
+        add(&mut self.no_route, no_route);
     }
 
     fn traffic(&self) -> Traffic {
         Traffic {
-            requests: self.total.requests,
-            errors: self.total.errors(),
             no_route: self.no_route.min(self.total.requests),
-            p99_ms: self.total.latencies.quantile_ms(JUDGED),
+            ..parts::traffic(&self.total)
         }
     }
 }

@@ -6,9 +6,10 @@ use proto::session::{self, CauseCount, ClusterTraffic, Latencies, RouteTraffic};
 
 use super::merged::{NAMES_MAX, RouteName};
 use super::outcomes::{CAUSES_MAX, Outcomes};
-use super::sketch::Sketch;
 use super::*;
-use crate::rollout::observed::Traffic as Observed;
+use crate::rollout::observed::{Sides, Traffic as Observed};
+use crate::rollout::touched::Touched;
+use crate::sketch::Sketch;
 
 /// Requests as an honest proxy reports them: `errors` of them were answered with a 5xx, and each took so long.
 fn outcomes(requests: u64, errors: u64, ms: u64) -> session::Outcomes {
@@ -74,7 +75,7 @@ fn at(rows: Vec<TrafficRow>, micros: i64) -> Vec<TrafficRow> {
 }
 
 fn observed(rows: &[TrafficRow], from: u64, to: u64, since: Timestamp) -> (Observed, Observed) {
-    let mut tally = sum::Tally::new(from, to);
+    let mut tally = sum::Tally::new(from, to, None);
     tally.add(rows.iter().filter(|row| row.at >= since));
     tally.traffic()
 }
@@ -92,11 +93,45 @@ fn a_rollout_sees_both_revisions_since_a_time() {
     let (new, old) = observed(&rows, 1, 2, Timestamp::from_micros(20));
     assert_eq!((new.requests, new.errors, new.no_route), (110, 11, 2));
     assert_eq!((old.requests, old.errors, old.no_route), (110, 0, 2));
-    let (new_p99, old_p99) = (new.p99_ms.unwrap(), old.p99_ms.unwrap());
+    let p99 = |it: &Observed| it.latencies.quantile_ms(0.99);
+    let (new_p99, old_p99) = (p99(&new).unwrap(), p99(&old).unwrap());
     assert!((60.0..=100.0).contains(&new_p99), "{new_p99}");
     assert!((7.5..=12.5).contains(&old_p99), "{old_p99}");
     let (new, old) = observed(&rows, 1, 9, Timestamp::from_micros(31));
     assert_eq!((new, old), Default::default());
+}
+
+#[test]
+fn what_a_rollout_touches_is_told_apart_from_the_rest() {
+    let touched = Touched {
+        routes: ["r".to_owned()].into(),
+        clusters: ["d".to_owned()].into(),
+        hosts: ["h".to_owned()].into(),
+    };
+    let row = |revision, requests| {
+        let traffic = Traffic::new("a".into());
+        let mut report = one(revision, requests, 1, 10);
+        report.revisions[0].routes[0].virtual_host = "web/h".to_owned();
+        traffic.report(&from("n"), Some(&report));
+        rows_of(&traffic)
+    };
+    let (old, new) = (row(1, 1_000), row(2, 100));
+    let mut tally = sum::Tally::new(1, 2, Some(Arc::new(touched)));
+    tally.add(old.iter().chain(&new));
+    let parts = tally.parts().unwrap();
+    let names: Vec<_> = parts
+        .changed
+        .iter()
+        .map(|(part, _)| part.to_string())
+        .collect();
+    // Its cluster is `c`, which nothing touches.
+    assert_eq!(names, ["route r", "host web/h"]);
+    let requests = |sides: &Sides| (sides.new.requests, sides.old.requests);
+    assert_eq!(requests(&parts.routes), (100, 1_000));
+    assert_eq!(requests(&parts.other_clusters), (100, 1_000));
+    assert_eq!(requests(&parts.clusters), (0, 0));
+    let untold = sum::Tally::new(1, 2, None);
+    assert_eq!(untold.parts(), None);
 }
 
 #[test]
@@ -106,7 +141,10 @@ fn load_reports_alone_tell_no_latency() {
     without.revisions[0].total.as_mut().unwrap().latencies = None;
     traffic.report(&from("n"), Some(&without));
     let (new, _) = observed(&rows_of(&traffic), 1, 2, Timestamp::default());
-    assert_eq!((new.requests, new.errors, new.p99_ms), (10, 1, None));
+    assert_eq!(
+        (new.requests, new.errors, new.latencies.count()),
+        (10, 1, 0)
+    );
 }
 
 #[test]

@@ -6,6 +6,7 @@ use crate::rollout::built_in::built_in;
 use crate::rollout::observed::Node;
 use crate::rollout::strategy::{Strategy, Wave};
 use crate::rollout::want::{Phase, Want, want};
+use crate::sketch::Sketch;
 
 const SECOND: i64 = 1_000_000;
 
@@ -90,13 +91,15 @@ impl Play {
     }
 
     fn traffic(&mut self, errors: u64) {
+        let mut latencies = Sketch::default();
+        latencies.record_all(std::time::Duration::from_millis(20), 1_000);
         let good = Traffic {
             requests: 1_000,
             errors: 0,
             no_route: 0,
-            p99_ms: Some(20.0),
+            latencies,
         };
-        self.observed.old = good;
+        self.observed.old = good.clone();
         self.observed.new = Traffic { errors, ..good };
     }
 
@@ -184,7 +187,10 @@ fn what_fails_in_the_canary_goes_back_and_is_told_once_if_it_is_late() {
         Some((vec![EventKind::Ended], State::RolledBack))
     );
     let outcome = play.rollout.outcome.unwrap();
-    assert!(outcome.contains("10.00% of requests"), "{outcome}");
+    assert!(
+        outcome.contains("10.00% of 1,000 requests failed"),
+        "{outcome}"
+    );
 }
 
 #[test]

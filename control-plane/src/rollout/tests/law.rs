@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::world::ZONES;
 use crate::model::timestamp::Timestamp;
-use crate::rollout::observed::{Node, Observed};
+use crate::rollout::observed::{Node, Observed, Traffic};
 use crate::rollout::selection::{Member, Selection};
 use crate::rollout::step::step;
 use crate::rollout::strategy::{OnFailure, Strategy as Waves, Wave};
@@ -538,7 +538,8 @@ fn healthy(rollout: &Rollout, observed: &Observed) -> Option<bool> {
         Some(_) if !others => Some(true),
         Some(_) if old.requests < gate.min_requests => None,
         Some(compare) => {
-            let slow = new.p99_ms.unwrap_or(0.0) > 2.0 * old.p99_ms.unwrap_or(f64::MAX);
+            let p99 = |traffic: &Traffic| traffic.latencies.quantile_ms(0.99);
+            let slow = p99(new).unwrap_or(0.0) > 2.0 * p99(old).unwrap_or(f64::MAX);
             Some(ratio <= errors(old.errors, old.requests) + compare.error_ratio && !slow)
         }
     }

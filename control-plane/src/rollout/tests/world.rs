@@ -19,6 +19,7 @@ use crate::rollout::want::want;
 use crate::rollout::webhook::{Answer, Occasion, OnError, Reply, Webhook, When};
 use crate::rollout::window::Freeze;
 use crate::rollout::{Event, Rollout, State};
+use crate::sketch::Sketch;
 
 pub(super) const ZONES: [&str; 4] = ["", "a", "b", "c"];
 const ACTORS: [&str; 2] = ["author", "other"];
@@ -305,7 +306,7 @@ impl World {
             let serves = |node: &Node| node.has.unwrap_or(self.row.from) == revision;
             nodes.any(|node| node.connected && serves(node))
         };
-        let traffic = |revision, is_bad| Traffic {
+        let traffic = |revision, is_bad, is_slow| Traffic {
             requests: if has(revision) { requests } else { 0 },
             errors: if is_bad && has(revision) {
                 requests / 2
@@ -313,16 +314,19 @@ impl World {
                 0
             },
             no_route: 0,
-            p99_ms: has(revision).then_some(if self.bad == 3 { 900.0 } else { 20.0 }),
+            latencies: {
+                let took = std::time::Duration::from_millis(if is_slow { 900 } else { 20 });
+                let mut latencies = Sketch::default();
+                latencies.record_all(took, if has(revision) { requests } else { 0 });
+                latencies
+            },
         };
         let observed = Observed {
             nodes: self.nodes.clone(),
             refusals: self.refusals.clone(),
-            new: traffic(self.row.to, self.bad == 1 || self.bad == 2),
-            old: Traffic {
-                p99_ms: Some(20.0),
-                ..traffic(self.row.from, self.bad == 2)
-            },
+            new: traffic(self.row.to, self.bad == 1 || self.bad == 2, self.bad == 3),
+            old: traffic(self.row.from, self.bad == 2, false),
+            parts: None,
             freeze: self.freeze.clone(),
             answers: self
                 .answer
@@ -640,9 +644,8 @@ fn gate(compares: bool) -> HealthGate {
         max_no_route_ratio: None,
         max_p99: None,
         compare: compares.then_some(Compare {
-            error_ratio: 0.01,
-            no_route_ratio: 0.01,
             p99_factor: Some(2.0),
+            ..Compare::default()
         }),
     }
 }

@@ -1,8 +1,8 @@
 //! `/v1/fleets/{fleet}/traffic`, from what replicas have written.
 
+use control_plane::sketch::Sketch;
 use control_plane::traffic::Traffic;
 use control_plane::traffic::numbered::Reporter;
-use control_plane::traffic::sketch::Sketch;
 use proto::session::{
     CauseCount, ClusterTraffic, Outcomes, RevisionTraffic, RouteTraffic, Traffic as Report,
 };

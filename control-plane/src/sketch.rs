@@ -9,34 +9,30 @@ use proto::session::Latencies;
 pub const BUCKETS: usize = 104;
 
 /// Counts of durations by bucket.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sketch {
-    counts: [u64; BUCKETS],
+    /// Of every bucket, or nothing: most sketches that are held are empty.
+    counts: Vec<u64>,
     sum_us: u64,
-}
-
-impl Default for Sketch {
-    fn default() -> Self {
-        Self {
-            counts: [0; BUCKETS],
-            sum_us: 0,
-        }
-    }
 }
 
 impl Sketch {
     /// Adds one duration.
     pub fn record(&mut self, took: Duration) {
+        self.record_all(took, 1);
+    }
+
+    /// Adds so many of one duration.
+    pub fn record_all(&mut self, took: Duration, more: u64) {
         let us = took.as_micros().try_into().unwrap_or(u64::MAX);
-        let count = &mut self.counts[bucket(us)];
-        *count = count.saturating_add(1);
-        self.sum_us = self.sum_us.saturating_add(us);
+        self.put(bucket(us), more);
+        self.sum_us = self.sum_us.saturating_add(us.saturating_mul(more));
     }
 
     /// Adds all of another one.
     pub fn merge(&mut self, other: &Self) {
-        for (count, more) in self.counts.iter_mut().zip(&other.counts) {
-            *count = count.saturating_add(*more);
+        for (index, more) in other.counts.iter().enumerate() {
+            self.put(index, *more);
         }
         self.sum_us = self.sum_us.saturating_add(other.sum_us);
     }
@@ -69,6 +65,18 @@ impl Sketch {
         None
     }
 
+    /// How many took longer than so many milliseconds. Within its bucket it is interpolated, as [`Self::quantile_ms`] is, so that
+    /// the two agree with each other.
+    pub fn above_ms(&self, ms: f64) -> f64 {
+        let filled = self.counts.iter().enumerate().filter(|(_, n)| **n > 0);
+        let above = |(index, count): (usize, &u64)| {
+            let (lowest, width) = bounds(index);
+            let part = (ms * 1_000.0 - lowest as f64) / width as f64;
+            *count as f64 * (1.0 - part.clamp(0.0, 1.0))
+        };
+        filled.map(above).sum()
+    }
+
     /// Reads what was reported. An index that no bucket has counts for the last one; an index without a count, or a count
     /// without an index, for nothing.
     pub fn from_proto(reported: &Latencies) -> Self {
@@ -77,10 +85,19 @@ impl Sketch {
             ..Self::default()
         };
         for (index, more) in reported.buckets.iter().zip(&reported.counts) {
-            let count = &mut sketch.counts[(*index as usize).min(BUCKETS - 1)];
-            *count = count.saturating_add(*more);
+            sketch.put((*index as usize).min(BUCKETS - 1), *more);
         }
         sketch
+    }
+
+    fn put(&mut self, bucket: usize, more: u64) {
+        if more == 0 {
+            return;
+        }
+        self.counts.resize(BUCKETS, 0);
+        if let Some(count) = self.counts.get_mut(bucket) {
+            *count = count.saturating_add(more);
+        }
     }
 
     /// As it is reported and stored; `None` if it is empty.
@@ -107,7 +124,7 @@ fn bucket(us: u64) -> usize {
 }
 
 /// The lowest number of microseconds in a bucket, and how many numbers are in it.
-fn bounds(index: usize) -> (u64, u64) {
+pub(crate) fn bounds(index: usize) -> (u64, u64) {
     if index < 4 {
         return (index as u64, 1);
     }
@@ -169,6 +186,16 @@ mod tests {
             let exact = durations[rank - 1] as f64;
             let us = sketch.quantile_ms(q).unwrap() * 1_000.0;
             prop_assert!((us - exact).abs() <= (exact * 0.25).max(1.0) + 1e-6, "{us} for {exact}");
+        }
+
+        #[test]
+        fn a_share_is_above_its_quantile(durations in durations(), q in 0.0f64..=1.0) {
+            let sketch = of(&durations);
+            let above = sketch.above_ms(sketch.quantile_ms(q).unwrap());
+            let all = durations.len() as f64;
+            // The quantile is that of a whole number of durations.
+            prop_assert!((above - (1.0 - q) * all).abs() <= 1.0 + 1e-6, "{above}");
+            prop_assert!(sketch.above_ms(0.0) <= all && sketch.above_ms(f64::MAX) == 0.0);
         }
 
         #[test]
