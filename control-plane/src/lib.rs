@@ -19,6 +19,9 @@ pub mod settings;
 pub mod model;
 pub mod translate;
 
+// What a proxy tells of a request.
+pub mod sample;
+
 // Who may do what.
 pub mod access;
 
@@ -31,6 +34,9 @@ pub mod revision;
 pub mod workbench;
 
 pub mod explain;
+
+pub mod impact;
+
 pub mod plan;
 
 pub mod store;
@@ -44,6 +50,8 @@ pub mod join;
 pub mod nodes;
 
 pub mod traffic;
+
+pub mod samples;
 
 pub mod lrs;
 
