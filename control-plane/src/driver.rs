@@ -4,6 +4,7 @@
 //! Every replica could do this: a step counts only if the row is still the one that it was decided from. A lease says which
 //! of them does, so that the others need not read all nodes again and again. Nothing rests on it.
 
+mod forecast;
 mod watch;
 
 use std::collections::HashMap;
@@ -14,13 +15,14 @@ use tokio::sync::watch as channel;
 use tokio::time::Instant;
 
 use crate::model::timestamp::Timestamp;
-use crate::rollout::observed::{Node, Observed, Traffic};
+use crate::rollout::observed::{Forecast, Node, Observed, Traffic};
 use crate::rollout::step;
 use crate::rollout::{Change, Rollout, State};
 use crate::store::node_status::NodeStatus;
 use crate::store::rollout::Step;
 use crate::store::{Store, StoreError};
 
+use self::forecast::Slot;
 use self::watch::Watch;
 
 /// The lease that says which replica drives.
@@ -53,6 +55,8 @@ pub struct Driver {
     going_back: Mutex<HashMap<String, Instant>>,
     /// The waves that are judged by requests, by rollout.
     watched: Mutex<HashMap<String, Watch>>,
+    /// What rollouts would do to requests, by rollout, where that is asked.
+    forecasts: Mutex<HashMap<String, Slot>>,
     /// When the store last failed.
     failed: Mutex<Option<Instant>>,
     /// Changes when something of this replica's own nodes was written.
@@ -91,6 +95,7 @@ impl Driver {
             leased: Mutex::default(),
             going_back: Mutex::default(),
             watched: Mutex::default(),
+            forecasts: Mutex::default(),
             failed: Mutex::default(),
             written,
         }
@@ -162,6 +167,7 @@ impl Driver {
             .map(|it| (it.id.clone(), since.get(&it.id).copied().unwrap_or(now)))
             .collect();
         locked(&self.watched).retain(|id, _| active.iter().any(|it| it.id == *id));
+        locked(&self.forecasts).retain(|id, _| active.iter().any(|it| it.id == *id));
     }
 
     /// Whether all that is known of nodes was written after a rollout went back.
@@ -211,6 +217,7 @@ impl Driver {
         {
             (new, old) = self.traffic(rollout, since).await?;
         }
+        let forecast = self.forecast(rollout).await?;
         let nodes = self.store.every_node(&rollout.fleet).await?;
         let refusals = self.store.rollout_refusals(&rollout.id).await?;
         Ok(Observed {
@@ -218,7 +225,20 @@ impl Driver {
             refusals,
             new,
             old,
+            forecast,
         })
+    }
+
+    /// What a rollout would do to requests, if it asks.
+    async fn forecast(&self, rollout: &Rollout) -> Result<Option<Forecast>, StoreError> {
+        if !forecast::is_asked(rollout) {
+            return Ok(None);
+        }
+        let slot = locked(&self.forecasts).remove(&rollout.id);
+        let mut slot = slot.unwrap_or_default();
+        let forecast = slot.answer(&self.store, rollout).await?;
+        locked(&self.forecasts).insert(rollout.id.clone(), slot);
+        Ok(forecast)
     }
 
     async fn traffic(

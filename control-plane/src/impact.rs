@@ -72,14 +72,12 @@ pub fn assess(before: Side<'_>, after: Side<'_>, samples: &[Sample]) -> Impact {
             lookup::find(old, &sample.head, &mut budget),
             lookup::find(new, &sample.head, &mut budget),
         );
-        let verdict = match (old, new) {
+        let changed = match (old, new) {
             (Some(old), Some(new)) => compare((&before, &old), (&after, &new), &mut known),
-            _ => Verdict::NotKnown,
+            _ => Some(Arc::new(Changed::not_known(None))),
         };
-        match verdict {
-            Verdict::Same => {}
-            Verdict::Changed(changed) => groups.add(changed, sample),
-            Verdict::NotKnown => groups.add(Arc::default(), sample),
+        if let Some(changed) = changed {
+            groups.add(changed, sample);
         }
     }
     let (groups, sums) = groups.finish(requests);
@@ -94,12 +92,8 @@ pub fn assess(before: Side<'_>, after: Side<'_>, samples: &[Sample]) -> Impact {
     }
 }
 
-/// What becomes of one request.
-enum Verdict {
-    Same,
-    Changed(Arc<Changed>),
-    NotKnown,
-}
+/// So many pairs of routes are compared for one request that perhaps takes one of them.
+const PAIRS_MAX: usize = 64;
 
 /// A side with its listeners by name.
 struct Served<'c> {
@@ -121,8 +115,11 @@ impl<'c> Served<'c> {
         self.listeners.get(&*head.listener).copied()
     }
 
-    fn route(&self, name: &str) -> Option<&'c Route> {
-        self.side.config.routes.get(name).map(|route| &**route)
+    fn taker(&self, end: &End) -> Option<&'c Route> {
+        match end {
+            End::Route(name) => self.side.config.routes.get(&**name).map(|route| &**route),
+            End::NoListener | End::NoRoute => None,
+        }
     }
 }
 
@@ -141,33 +138,53 @@ fn is_shared(old: Option<&ServedListener>, new: Option<&ServedListener>, head: &
 /// What was compared already: most requests of one route go to one route.
 type Known = HashMap<(End, End), Option<Arc<Changed>>>;
 
-fn compare(old: (&Served<'_>, &Way), new: (&Served<'_>, &Way), known: &mut Known) -> Verdict {
+/// What becomes of a request, with its way on both sides; `None` if nothing changes. That it is not known is a kind of change.
+fn compare(
+    old: (&Served<'_>, &Way),
+    new: (&Served<'_>, &Way),
+    known: &mut Known,
+) -> Option<Arc<Changed>> {
     let ((before, old), (after, new)) = (old, new);
-    let ends = (old.end.clone(), new.end.clone());
-    let changed = known.entry(ends).or_insert_with(|| {
-        let route = |served: &Served<'_>, end: &End| match end {
-            End::Route(name) => served.route(name).cloned(),
-            _ => None,
-        };
-        let routes = (route(before, &old.end), route(after, &new.end));
-        effect::compare((&old.end, routes.0.as_ref()), (&new.end, routes.1.as_ref())).map(Arc::new)
-    });
-    let is_certain = old.perhaps.is_empty() && new.perhaps.is_empty();
-    if is_certain {
-        return changed.clone().map_or(Verdict::Same, Verdict::Changed);
-    }
-    // It is not known which of some routes takes it. If they are the same ones on both sides, nothing changes all the same.
-    let same = |(one, other): (&Box<str>, &Box<str>)| {
-        before
-            .route(one)
-            .zip(after.route(other))
-            .is_some_and(|(one, other)| one == other)
+    let mut changed = |one: &End, other: &End| {
+        let ends = (one.clone(), other.clone());
+        let changed = known.entry(ends).or_insert_with(|| {
+            let routes = (before.taker(one), after.taker(other));
+            effect::compare((one, routes.0), (other, routes.1)).map(Arc::new)
+        });
+        changed.clone()
     };
-    let all_same =
-        old.perhaps.len() == new.perhaps.len() && old.perhaps.iter().zip(&new.perhaps).all(same);
-    if all_same && changed.is_none() {
-        Verdict::Same
+    if old.perhaps.is_empty() && new.perhaps.is_empty() {
+        return changed(&old.end, &new.end);
+    }
+    // It is not known which of some routes takes it. Where the same ones are asked on both sides, it is one pair of them.
+    let asked_alike = |(one, other): (&End, &End)| {
+        let (one, other) = (before.taker(one), after.taker(other));
+        one.zip(other)
+            .is_some_and(|(one, other)| one.matching == other.matching)
+    };
+    let is_alike = old.perhaps.len() == new.perhaps.len()
+        && old.perhaps.iter().zip(&new.perhaps).all(asked_alike);
+    let pairs: Vec<(&End, &End)> = if is_alike {
+        old.takers().zip(new.takers()).collect()
     } else {
-        Verdict::NotKnown
+        // Else it may be any pair.
+        let pairs = old
+            .takers()
+            .flat_map(|one| new.takers().map(move |other| (one, other)));
+        pairs.take(PAIRS_MAX + 1).collect()
+    };
+    let found: Vec<_> = pairs
+        .iter()
+        .map(|(one, other)| changed(one, other))
+        .collect();
+    let counts =
+        |changed: &Option<Arc<Changed>>| changed.as_ref().is_some_and(|it| it.kind.counts());
+    if pairs.len() <= PAIRS_MAX && !found.iter().any(counts) {
+        return None;
+    }
+    let worst = found.iter().flatten().min_by_key(|changed| changed.kind);
+    match worst {
+        Some(worst) if pairs.len() <= PAIRS_MAX && found.iter().all(counts) => Some(worst.clone()),
+        _ => Some(Arc::new(Changed::not_known(old.takers().next()))),
     }
 }

@@ -10,9 +10,7 @@ use crate::model::Route;
 use crate::model::route::Forward;
 
 /// A kind of change, from what clients notice most to what they do not notice.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, ToSchema,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// No listener would accept it any more.
@@ -34,12 +32,18 @@ pub enum Kind {
     /// Another route would take it, and do the same. It does not count as changed.
     SameEffect,
     /// A value decides that was not told. It does not count as changed.
-    #[default]
     NotKnown,
 }
 
+impl Kind {
+    /// Whether such requests count as changed.
+    pub const fn counts(self) -> bool {
+        !matches!(self, Self::SameEffect | Self::NotKnown)
+    }
+}
+
 /// In what two answers differ.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Changed {
     pub(super) kind: Kind,
     /// The route that takes it today, and the one that would.
@@ -47,6 +51,25 @@ pub(super) struct Changed {
     pub(super) after: Option<String>,
     /// A sentence for people.
     pub(super) detail: String,
+}
+
+impl Changed {
+    /// Of a request that perhaps this one takes today.
+    pub(super) fn not_known(perhaps: Option<&End>) -> Self {
+        Self {
+            kind: Kind::NotKnown,
+            before: perhaps.and_then(name),
+            after: None,
+            detail: "depends on a value that is not kept".to_owned(),
+        }
+    }
+}
+
+fn name(end: &End) -> Option<String> {
+    match end {
+        End::Route(name) => Some(name.to_string()),
+        End::NoListener | End::NoRoute => None,
+    }
 }
 
 /// What a route is found by, and not what it does.
@@ -58,10 +81,6 @@ pub(super) fn compare(
     (old_end, old): (&End, Option<&Route>),
     (new_end, new): (&End, Option<&Route>),
 ) -> Option<Changed> {
-    let name = |end: &End| match end {
-        End::Route(name) => Some(name.to_string()),
-        _ => None,
-    };
     let (before, after) = (name(old_end), name(new_end));
     let changed = |kind, detail| {
         Some(Changed {

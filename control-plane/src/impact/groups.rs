@@ -82,10 +82,7 @@ impl Groups {
             listener,
             before: changed.before.clone(),
             after: changed.after.clone(),
-            detail: match changed.kind {
-                Kind::NotKnown => "depends on a value that is not kept".to_owned(),
-                _ => changed.detail.clone(),
-            },
+            detail: changed.detail.clone(),
             requests,
             share: share(requests, all).unwrap_or_default(),
             examples,
@@ -104,7 +101,7 @@ impl Groups {
             counted.fold(0u64, |sum, group| sum.saturating_add(group.requests))
         };
         let sums = Sums {
-            changed: sum(|kind| !matches!(kind, Kind::SameEffect | Kind::NotKnown)),
+            changed: sum(Kind::counts),
             not_known: sum(|kind| kind == Kind::NotKnown),
         };
         (groups, sums)

@@ -41,9 +41,16 @@ pub(super) enum End {
 #[derive(Debug)]
 pub(super) struct Way {
     /// The routes that perhaps take it, in their order.
-    pub(super) perhaps: Vec<Box<str>>,
+    pub(super) perhaps: Vec<End>,
     /// Who takes it if none of those does.
     pub(super) end: End,
+}
+
+impl Way {
+    /// Everybody who may take it, in their order.
+    pub(super) fn takers(&self) -> impl Iterator<Item = &End> {
+        self.perhaps.iter().chain([&self.end])
+    }
 }
 
 /// The way of a request through a listener; `None` if finding out takes too long.
@@ -83,7 +90,7 @@ fn walk(host: &VirtualHost, view: &View<'_>, budget: &mut Budget) -> Option<Way>
                 return Some(Way { perhaps, end });
             }
             Some(false) => {}
-            None => perhaps.push(route.name.clone()),
+            None => perhaps.push(End::Route(route.name.clone())),
         }
     }
     let end = End::NoRoute;

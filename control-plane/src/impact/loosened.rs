@@ -48,10 +48,23 @@ pub fn find(before: &Config, after: &Config) -> Vec<Loosened> {
             );
         }
     }
-    for (name, before, after) in pairs::<Route>(before, after) {
-        if let Some(before) = before {
+    // A denial that has got another name is still there.
+    let is_elsewhere = |route: &Route| {
+        let mut others = after.routes.values();
+        route.respond.is_some()
+            && others.any(|other| {
+                other.respond == route.respond
+                    && other.matching == route.matching
+                    && other.hosts == route.hosts
+                    && other.listeners == route.listeners
+            })
+    };
+    for (name, old, new) in pairs::<Route>(before, after) {
+        if let Some(old) = old
+            && (new.is_some() || !is_elsewhere(old))
+        {
             found.of(Kind::Route, name);
-            found.route(before, after);
+            found.route(old, new);
         }
     }
     found.list

@@ -43,6 +43,7 @@ pub fn step(rollout: &Rollout, observed: &Observed, now: Timestamp) -> Option<Ch
 pub fn first(rollout: &Rollout, now: Timestamp) -> Option<Change> {
     let is_blind = rollout.state == State::Advancing
         && rollout.strategy.max_step.is_none()
+        && rollout.strategy.gates.max_changed.is_none()
         && rollout.current().is_some_and(Wave::takes_everybody);
     is_blind
         .then(|| step(rollout, &Observed::default(), now))
@@ -75,7 +76,7 @@ impl Course<'_> {
     }
 
     fn advance(&mut self, verdicts: Vec<Verdict>) {
-        if self.holds(&verdicts, &[Gate::Nodes, Gate::Identity]) {
+        if self.holds(&verdicts, &[Gate::Changed, Gate::Nodes, Gate::Identity]) {
             self.note(verdicts);
         } else {
             self.choose(verdicts, false);

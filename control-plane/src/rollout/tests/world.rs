@@ -268,6 +268,7 @@ impl World {
                 p99_ms: Some(20.0),
                 ..traffic(self.row.from, self.bad == 2)
             },
+            forecast: None,
         };
         self.drivers[driver] = Some(Reading {
             rollout: self.row.clone(),
@@ -464,6 +465,7 @@ pub(super) fn strategy() -> impl Strategy<Value = Waves> {
             Waves {
                 waves,
                 gates: Gates {
+                    max_changed: None,
                     max_refusals,
                     health: health.map(gate),
                 },
