@@ -28,7 +28,11 @@ pub(super) struct Planned {
 /// What a write answers that may be a dry run.
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
-#[expect(dead_code, reason = "the OpenAPI document is made from it")]
+#[expect(
+    dead_code,
+    clippy::large_enum_variant,
+    reason = "the OpenAPI document is made from it, and no value ever is"
+)]
 pub(super) enum OrPlanned<T> {
     /// What was done.
     Done(T),

@@ -148,7 +148,7 @@ impl Found {
         let status = |route: &Route| route.respond.as_ref().map(|respond| respond.status);
         let denies = |status: &u16| (400..500).contains(status);
         if let Some(denied) = status(before).filter(denies)
-            && after.and_then(status).filter(denies).is_none()
+            && after.and_then(status).is_none_or(|status| !denies(&status))
         {
             let detail = format!("requests are no longer turned away with {denied}");
             self.tell("/respond", detail);
