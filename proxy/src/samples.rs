@@ -75,7 +75,7 @@ fn merged(waiting: Vec<Sample>) -> (Vec<Sample>, u64) {
     }
     let with_count = |(sample, requests)| Sample { requests, ..sample };
     let mut samples: Vec<Sample> = kinds.into_iter().map(with_count).collect();
-    samples.sort_unstable_by(|a, b| b.requests.cmp(&a.requests));
+    samples.sort_unstable_by_key(|sample| std::cmp::Reverse(sample.requests));
     let surplus = samples.iter().skip(REPORTED_MAX);
     let surplus = surplus.map(|sample| sample.requests).sum();
     samples.truncate(REPORTED_MAX);
