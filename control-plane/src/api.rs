@@ -30,10 +30,12 @@ mod fleets;
 mod node_config;
 mod nodes;
 mod openapi;
+mod plan;
 mod process;
 mod revisions;
 mod rollouts;
 mod route_order;
+mod samples;
 mod slow_lane;
 mod tokens;
 mod traffic;
@@ -144,6 +146,7 @@ fn routes() -> OpenApiRouter<ApiState> {
         ))
         .routes(routes!(route_order::get))
         .routes(routes!(explain::post))
+        .routes(routes!(plan::post))
         .routes(routes!(endpoints::list))
         .routes(routes!(
             endpoints::get,
@@ -169,6 +172,7 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(nodes::get))
         .routes(routes!(node_config::get))
         .routes(routes!(traffic::get))
+        .routes(routes!(samples::get))
         .routes(routes!(events::get))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::get, tokens::revoke))

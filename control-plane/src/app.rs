@@ -21,6 +21,7 @@ use crate::nodes::Nodes;
 use crate::reconciler::Reconciler;
 use crate::refusals::Refusals;
 use crate::rollout::webhook::AllowList;
+use crate::samples::Samples;
 use crate::session::SessionService;
 use crate::settings::Settings;
 use crate::snapshots::Snapshots;
@@ -70,6 +71,7 @@ impl App {
         // A replica is a process: after a restart it is another one, and what the old one knew of its nodes is history.
         let replica = uuid::Uuid::now_v7().to_string();
         let traffic = Traffic::new(replica.clone());
+        let samples = Arc::new(Samples::default());
         let mut metrics = Metrics::default();
         metrics.show(traffic.series());
         let (shutdown, metrics) = (CancellationToken::new(), Arc::new(metrics));
@@ -98,6 +100,7 @@ impl App {
             nodes.clone(),
             refusals.clone(),
             traffic.clone(),
+            samples.clone(),
         );
         let demand = Demand::new(store.clone());
         let load_reports = LoadReports {
@@ -134,6 +137,7 @@ impl App {
         tasks.spawn(running(nodes.run(store.clone(), shutdown.clone())));
         tasks.spawn(running(refusals.run(store.clone(), shutdown.clone())));
         tasks.spawn(running(traffic.run(store.clone(), shutdown.clone())));
+        tasks.spawn(running(samples.run(store.clone(), shutdown.clone())));
         tasks.spawn(running(demand.run(shutdown.clone())));
         tasks.spawn(serve_xds(
             Incoming::new(xds, xds_tls)?,

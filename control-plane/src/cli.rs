@@ -34,6 +34,7 @@ mod export;
 mod fleet;
 mod get;
 mod history;
+mod plan;
 mod token;
 mod validate;
 
@@ -66,6 +67,8 @@ pub enum Command {
     Apply(Remote<apply::Apply>),
     /// Show what applying config files would change; exit code 2 if it is anything.
     Diff(Remote<diff::Diff>),
+    /// Show what a change would do to resources, clients and requests.
+    Plan(Remote<plan::Plan>),
     /// Check config files with the proxy's own compiler. Asks no server.
     Validate(validate::Validate),
     /// Show resources.
@@ -134,6 +137,7 @@ async fn answer(command: Command, program: &mut clap::Command) -> Result<Report,
     match command {
         Command::Apply(Remote { what, connection }) => what.run(&connection.client()?).await,
         Command::Diff(Remote { what, connection }) => what.run(&connection.client()?).await,
+        Command::Plan(Remote { what, connection }) => what.run(&connection.client()?).await,
         Command::Validate(what) => what.run(),
         Command::Get(Remote { what, connection }) => what.run(&connection.client()?).await,
         Command::Describe(Remote { what, connection }) => what.run(&connection.client()?).await,

@@ -4,6 +4,7 @@
 //! Every replica could do this: a step counts only if the row is still the one that it was decided from. A lease says which
 //! of them does, so that the others need not read all nodes again and again. Nothing rests on it.
 
+mod forecast;
 mod watch;
 
 use std::collections::HashMap;
@@ -15,7 +16,7 @@ use tokio::time::Instant;
 use xds::node::ClientClass;
 
 use crate::model::timestamp::Timestamp;
-use crate::rollout::observed::{Node, Observed};
+use crate::rollout::observed::{Forecast, Node, Observed};
 use crate::rollout::step;
 use crate::rollout::window::Freeze;
 use crate::rollout::{Change, Rollout, State};
@@ -24,6 +25,7 @@ use crate::store::rollout::Step;
 use crate::store::{Store, StoreError};
 use crate::webhooks::Webhooks;
 
+use self::forecast::Slot;
 use self::watch::{Requests, Watch};
 
 /// The lease that says which replica drives.
@@ -57,6 +59,8 @@ pub struct Driver {
     /// The waves that are judged by requests, by rollout.
     watched: Mutex<HashMap<String, Watch>>,
     webhooks: Arc<Webhooks>,
+    /// What rollouts would do to requests, by rollout, where that is asked.
+    forecasts: Mutex<HashMap<String, Slot>>,
     /// When the store last failed.
     failed: Mutex<Option<Instant>>,
     /// Changes when something of this replica's own nodes was written.
@@ -101,6 +105,7 @@ impl Driver {
             going_back: Mutex::default(),
             watched: Mutex::default(),
             webhooks,
+            forecasts: Mutex::default(),
             failed: Mutex::default(),
             written,
         }
@@ -173,6 +178,7 @@ impl Driver {
             .collect();
         locked(&self.watched).retain(|id, _| active.iter().any(|it| it.id == *id));
         self.webhooks.forget_all_but(active);
+        locked(&self.forecasts).retain(|id, _| active.iter().any(|it| it.id == *id));
     }
 
     /// Whether all that is known of nodes was written after a rollout went back.
@@ -225,6 +231,7 @@ impl Driver {
         }
         let freeze = freeze(&*self.store, &rollout.fleet).await?;
         let answers = self.webhooks.answers(rollout, Instant::now());
+        let forecast = self.forecast(rollout).await?;
         let nodes = self.store.every_node(&rollout.fleet).await?;
         let refusals = self.store.rollout_refusals(&rollout.id).await?;
         Ok(Observed {
@@ -235,7 +242,20 @@ impl Driver {
             parts: requests.parts,
             freeze,
             answers,
+            forecast,
         })
+    }
+
+    /// What a rollout would do to requests, if it asks.
+    async fn forecast(&self, rollout: &Rollout) -> Result<Option<Forecast>, StoreError> {
+        if !forecast::is_asked(rollout) {
+            return Ok(None);
+        }
+        let slot = locked(&self.forecasts).remove(&rollout.id);
+        let mut slot = slot.unwrap_or_default();
+        let forecast = slot.answer(&self.store, rollout).await?;
+        locked(&self.forecasts).insert(rollout.id.clone(), slot);
+        Ok(forecast)
     }
 
     async fn requests(&self, rollout: &Rollout, since: Timestamp) -> Result<Requests, StoreError> {

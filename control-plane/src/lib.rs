@@ -22,6 +22,9 @@ pub mod sketch;
 pub mod model;
 pub mod translate;
 
+// What a proxy tells of a request.
+pub mod sample;
+
 // Who may do what.
 pub mod access;
 
@@ -34,6 +37,9 @@ pub mod revision;
 pub mod workbench;
 
 pub mod explain;
+
+pub mod impact;
+
 pub mod plan;
 
 pub mod store;
@@ -47,6 +53,8 @@ pub mod join;
 pub mod nodes;
 
 pub mod traffic;
+
+pub mod samples;
 
 pub mod lrs;
 

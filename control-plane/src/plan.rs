@@ -1,5 +1,6 @@
 //! What a write would do, before it is done: to the operator's resources, to what each class of client is served, to
-//! how many nodes. Pure: two configs and what is known of the nodes come in, a [`Plan`] goes out; nothing is stored.
+//! how many nodes, to requests. Pure: two configs and what is known of nodes and requests come in, a [`Plan`] goes out; nothing
+//! is stored.
 
 use std::sync::Arc;
 
@@ -9,8 +10,11 @@ use xds::node::ClientClass;
 use xds::snapshot::Snapshot;
 use xds::type_url::ResourceType;
 
+use crate::impact::loosened::{self, Loosened};
+use crate::impact::{Impact, Side, assess};
 use crate::model::{Config, Kind, ResourceId};
 use crate::revision::diff::{ResourceDiff, diff};
+use crate::sample::Sample;
 use crate::translate::{self, FastLane, Translation, shadow};
 
 /// What a write would do.
@@ -24,6 +28,12 @@ pub struct Plan {
     pub warnings: Vec<Warning>,
     /// What each class of client would see of it.
     pub classes: Vec<ClassPlan>,
+    /// What would become of the requests that the fleet's proxies have seen.
+    pub impact: Impact,
+    /// Those of the warnings of which there is no word today: routes that would take nothing any more.
+    pub newly_shadowed: Vec<Warning>,
+    /// What would be less strict, whatever traffic there is.
+    pub loosened: Vec<Loosened>,
 }
 
 /// What one class of client would see.
@@ -89,7 +99,8 @@ pub struct Base<'c> {
 }
 
 /// What turning `base` into `next` would do. `next` was validated; `nodes` tells how many nodes of a class there are; what
-/// `known` translates like either, and what `served` snapshots have already, is not translated and decoded again.
+/// `known` translates like either, and what `served` snapshots have already, is not translated and decoded again. `samples` are
+/// the requests that are asked about.
 ///
 /// # Errors
 /// What `xds` refuses, which a validated config has none of.
@@ -99,12 +110,14 @@ pub fn plan(
     fast_lane: &Arc<FastLane>,
     known: &Translation,
     served: &[Snapshot],
+    samples: &[Sample],
     nodes: impl Fn(&str) -> NodeCount,
 ) -> Result<Plan, Vec<xds::problem::Problem>> {
     let before = known.next(base.config.clone(), fast_lane.clone(), served);
     let before = before.whole()?;
     let after = before.next(next.clone(), fast_lane.clone(), served);
     let after = after.whole()?;
+    let impact = impact(&before, &after, samples);
     let classes = before.snapshots().iter().zip(after.snapshots());
     let class_plan = |((class, before), (_, after)): (&(ClientClass, _), &(ClientClass, _))| {
         let resources = by_type(before, after);
@@ -123,9 +136,47 @@ pub fn plan(
     Ok(Plan {
         base_revision: base.revision,
         changes: diff(base.config, next),
+        newly_shadowed: newly_shadowed(base.config, next),
+        loosened: loosened::find(base.config, next),
         warnings: warnings(next),
         classes: classes.map(class_plan).collect(),
+        impact,
     })
+}
+
+/// What becomes of requests at our own proxies. Without samples nothing is compiled.
+pub fn impact(before: &Translation, after: &Translation, samples: &[Sample]) -> Impact {
+    if samples.is_empty() {
+        return Impact::default();
+    }
+    let compiled = |translation: &Translation| {
+        let snapshot = translation.snapshot(ClientClass::Signalbox);
+        snapshot.map(|snapshot| xds::compile::compile(snapshot).0)
+    };
+    let (old, new) = (compiled(before), compiled(after));
+    let side = |translation, compiled| Side {
+        config: translation,
+        compiled,
+    };
+    match (&old, &new) {
+        (Some(old), Some(new)) => assess(
+            side(&**before.config(), old),
+            side(&**after.config(), new),
+            samples,
+        ),
+        // The translations are for other clients than our proxies.
+        _ => Impact::default(),
+    }
+}
+
+/// Routes that another one would shadow and that none does today; the first 1,000.
+fn newly_shadowed(before: &Config, after: &Config) -> Vec<Warning> {
+    let known = shadow::find(before);
+    let new = shadow::find(after).into_iter();
+    new.filter(|shadow| !known.contains(shadow))
+        .take(WARNINGS_MAX)
+        .map(warning)
+        .collect()
 }
 
 /// What a class of client does without; the first 1,000.
@@ -147,16 +198,18 @@ pub fn losses(config: &Config, class: ClientClass) -> Vec<Warning> {
 /// What is odd about a config.
 pub fn warnings(config: &Config) -> Vec<Warning> {
     let shadowed = shadow::find(config).into_iter().take(WARNINGS_MAX);
-    shadowed
-        .map(|shadow| Warning {
-            resource: ResourceId::new(Kind::Route, &shadow.route).to_string(),
-            code: "shadowed",
-            detail: format!(
-                "for host {:?} no request reaches it: {:?} is asked before it and takes all that it would",
-                shadow.host, shadow.by
-            ),
-        })
-        .collect()
+    shadowed.map(warning).collect()
+}
+
+fn warning(shadow: shadow::Shadowed) -> Warning {
+    Warning {
+        resource: ResourceId::new(Kind::Route, &shadow.route).to_string(),
+        code: "shadowed",
+        detail: format!(
+            "for host {:?} no request reaches it: {:?} is asked before it and takes all that it would",
+            shadow.host, shadow.by
+        ),
+    }
 }
 
 fn by_type(before: &Snapshot, after: &Snapshot) -> Vec<TypeDiff> {
@@ -215,6 +268,7 @@ mod tests {
             &Arc::default(),
             &Translation::default(),
             &[],
+            &[],
             count,
         )
         .unwrap();
@@ -265,6 +319,7 @@ mod tests {
             &config,
             &Arc::default(),
             &Translation::default(),
+            &[],
             &[],
             count,
         )

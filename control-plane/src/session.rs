@@ -31,6 +31,7 @@ use crate::refusals::Refusals;
 use crate::rollout::observed::Refused;
 use crate::rollout::selection::Member;
 use crate::rollout::want;
+use crate::samples::Samples;
 use crate::snapshots::{Picked, Serving, Snapshots};
 use crate::store::node_status::Refusal;
 use crate::traffic::Traffic;
@@ -47,18 +48,20 @@ pub struct SessionService {
     nodes: Arc<Nodes>,
     refusals: Arc<Refusals>,
     traffic: Arc<Traffic>,
+    samples: Arc<Samples>,
 }
 
 type Responses = mpsc::Sender<Result<Target, tonic::Status>>;
 
 impl SessionService {
-    /// A service that tells of `snapshots` and writes to `nodes`, `refusals` and `traffic`.
+    /// A service that tells of `snapshots` and writes to `nodes`, `refusals`, `traffic` and `samples`.
     pub fn new(
         reconciler: Arc<Reconciler>,
         snapshots: Arc<Snapshots>,
         nodes: Arc<Nodes>,
         refusals: Arc<Refusals>,
         traffic: Arc<Traffic>,
+        samples: Arc<Samples>,
     ) -> Self {
         Self {
             reconciler,
@@ -66,6 +69,7 @@ impl SessionService {
             nodes,
             refusals,
             traffic,
+            samples,
         }
     }
 
@@ -162,6 +166,7 @@ impl SessionService {
     ) {
         targets.sees(status.assignment);
         self.traffic.report(from, status.traffic.as_ref());
+        self.samples.take(&from.fleet, status.samples.as_ref());
         let refused = match status.state() {
             // A proxy that does not say which revision it speaks of speaks of the one it was told here.
             State::Refused | State::Reverted => Some(status.state_revision)

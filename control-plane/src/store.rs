@@ -9,6 +9,7 @@ pub mod memory;
 pub mod node_status;
 pub mod readings;
 pub mod rollout;
+pub mod samples;
 pub mod sql;
 pub mod token;
 
@@ -43,6 +44,7 @@ use crate::revision::Validated;
 use crate::rollout::Rollout;
 use crate::rollout::observed::Refused;
 use crate::rollout::strategy::{RolloutSettings, Strategy};
+use crate::sample::Sample;
 use crate::translate::FastLane;
 
 use self::audit::{AuditQuery, AuditRow};
@@ -50,6 +52,7 @@ pub use self::error::{Result, StoreError};
 use self::memory::Memory;
 use self::node_status::{Claims, NodeStatus};
 use self::rollout::{NewRollout, ReportNumber, RowsOf, Step, StoredEvent, TrafficRow};
+use self::samples::SampleRow;
 use self::token::{NewToken, Token};
 
 /// So many nodes are read in one statement.
@@ -347,6 +350,12 @@ pub trait Store: fmt::Debug + Send + Sync {
 
     /// What was reported of a fleet's requests since then, by all replicas, from the oldest.
     async fn traffic(&self, fleet: &str, since: Timestamp) -> Result<Vec<TrafficRow>>;
+
+    /// Adds what a replica's nodes have told of single requests; what is old or too much goes.
+    async fn write_samples(&self, rows: &[SampleRow]) -> Result<()>;
+
+    /// What is kept of a fleet's requests, those kinds that stand for most first.
+    async fn samples(&self, fleet: &str) -> Result<Vec<Sample>>;
 
     /// What the database's clock says.
     async fn clock(&self) -> Result<Timestamp>;

@@ -40,6 +40,7 @@ use crate::bootstrap::XdsMode;
 use crate::delivery::{Assigned, Held, Switch};
 use crate::dns::Names;
 use crate::outcomes::Ledger;
+use crate::samples::Basket;
 
 pub(crate) use self::credentials::Credentials;
 
@@ -62,6 +63,8 @@ pub(crate) struct Client {
     pub(crate) left: Option<Assigned>,
     /// What became of requests, and how often it is reported; `None` if never.
     pub(crate) reports: Option<(Arc<Ledger>, Duration)>,
+    /// What is told of single requests with each report.
+    pub(crate) samples: Arc<Basket>,
 }
 
 /// What an operator may want to know of the client.
@@ -120,7 +123,7 @@ impl Client {
         status: watch::Sender<Arc<Status>>,
         shutdown: CancellationToken,
     ) {
-        let (reports, collecting) = reports::begin(self.reports.clone());
+        let (reports, collecting) = reports::begin(self.reports.clone(), self.samples.clone());
         let following = stream::follow(self, switch, names, reports, status);
         shutdown
             .run_until_cancelled(async { tokio::join!(following, collecting) })

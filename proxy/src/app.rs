@@ -50,6 +50,7 @@ impl Proxy {
         let reports = report_interval.map(|every| (traffic.ledger.clone(), every));
         if let Some((ledger, _)) = &reports {
             ledger.open(Instant::now());
+            traffic.samples.open(settings.sample_requests);
         }
         let started = Machine::start(
             writer,
@@ -102,6 +103,7 @@ impl Proxy {
             recalled,
             left,
             reports,
+            samples: traffic.samples.clone(),
         };
         Ok(Self {
             following: spawn(|shutdown| client.run(machine, names, status, shutdown)),

@@ -150,6 +150,16 @@ pub struct Settings {
         default_value = "5s"
     )]
     pub report_interval: Duration,
+
+    /// About so many requests a second of each thread are reported with them, without values of fields and parameters: by them
+    /// the control plane tells what a change would do; 0 for none
+    #[arg(
+        long,
+        env = "SIGNALBOX_PROXY_SAMPLE_REQUESTS",
+        value_name = "PER_SECOND",
+        default_value_t = 10
+    )]
+    pub sample_requests: u32,
 }
 
 /// The two variants of the protocol.

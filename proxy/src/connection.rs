@@ -194,6 +194,7 @@ fn says_close(fields: &Fields) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use crate::samples::Sampler;
     use std::sync::Arc;
 
     use tokio::net::TcpListener;
@@ -208,7 +209,8 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stream = TcpStream::connect(address).await.unwrap();
-        let worker = Worker::new(0, Arc::default(), Arc::new(Metrics::new(1)));
+        let sampler = Sampler::new(Arc::default());
+        let worker = Worker::new(0, Arc::default(), Arc::new(Metrics::new(1)), sampler);
         let downstream = worker.admit(worker.open_place(address), address);
         // Most connections are idle, and each has one.
         let size = size_of_val(&serve(stream, downstream));

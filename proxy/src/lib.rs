@@ -17,6 +17,8 @@ mod metrics;
 
 pub mod outcomes;
 
+mod samples;
+
 // Bytes of connections.
 mod buffers;
 

@@ -130,6 +130,10 @@ async fn handle(
         call.downstream,
         &call.listener.served.listener.http,
     )?;
+    let (worker, listener) = (call.downstream.worker(), &call.listener.served.listener);
+    worker
+        .sampler
+        .see(call.started, &listener.name, &heads.request);
     let mut way = find_way(call, heads)?;
     tunnel::check(call, &way, heads)?;
     match &way.route.action {

@@ -16,6 +16,7 @@ use crate::listener;
 use crate::live::{Handover, Retired, Shared, Writer};
 use crate::metrics::Metrics;
 use crate::outcomes::Ledger;
+use crate::samples::{Basket, Sampler};
 use crate::worker::Worker;
 
 /// The running workers.
@@ -25,6 +26,7 @@ pub struct Traffic {
     pub(crate) retired: Arc<Retired>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) ledger: Arc<Ledger>,
+    pub(crate) samples: Arc<Basket>,
     workers: Vec<UnboundedSender<Handover>>,
     /// Told when a worker's thread has ended.
     ended: Vec<oneshot::Receiver<()>>,
@@ -47,6 +49,7 @@ impl Traffic {
         let retired = Arc::new(Retired::default());
         let metrics = Arc::new(Metrics::new(count));
         let ledger = Arc::new(Ledger::default());
+        let samples = Arc::new(Basket::default());
         let (mut workers, mut ended) = (Vec::new(), Vec::new());
         for index in 0..count {
             let (worker, handovers) = unbounded_channel();
@@ -54,6 +57,7 @@ impl Traffic {
                 index,
                 shared.clone(),
                 metrics.clone(),
+                Sampler::new(samples.clone()),
                 handovers,
             )?);
             workers.push(worker);
@@ -72,6 +76,7 @@ impl Traffic {
                 retired,
                 metrics,
                 ledger,
+                samples,
                 workers,
                 ended,
             },
@@ -132,6 +137,7 @@ fn start_worker(
     index: usize,
     shared: Arc<Shared>,
     metrics: Arc<Metrics>,
+    sampler: Sampler,
     handovers: UnboundedReceiver<Handover>,
 ) -> io::Result<oneshot::Receiver<()>> {
     let (ending, ended) = oneshot::channel();
@@ -151,7 +157,7 @@ fn start_worker(
         };
         let _ = starting.send(Ok(()));
         runtime.block_on(async move {
-            let worker = Worker::new(index, shared, metrics);
+            let worker = Worker::new(index, shared, metrics, sampler);
             listener::serve(worker, handovers).await;
         });
     })?;

@@ -21,6 +21,7 @@ use tokio::time::Instant;
 use crate::cause::Cause;
 use crate::live::Shared;
 use crate::metrics::{Metrics, ProcessSlot};
+use crate::samples::Sampler;
 use crate::upstream::Pool;
 
 pub(crate) use downstream::{Downstream, Expiry, Phase};
@@ -41,6 +42,8 @@ pub(crate) struct Worker {
     pub(crate) index: usize,
     /// Idle connections to endpoints.
     pub(crate) pool: Rc<Pool>,
+    /// Which requests are samples.
+    pub(crate) sampler: Sampler,
     /// Heads that are not in use.
     heads: heads::FreeList,
     shared: Arc<Shared>,
@@ -59,11 +62,17 @@ pub(crate) struct Worker {
 
 impl Worker {
     /// The worker with this number.
-    pub(crate) fn new(index: usize, shared: Arc<Shared>, metrics: Arc<Metrics>) -> Rc<Self> {
+    pub(crate) fn new(
+        index: usize,
+        shared: Arc<Shared>,
+        metrics: Arc<Metrics>,
+        sampler: Sampler,
+    ) -> Rc<Self> {
         let view = RefCell::new(View::following(None, shared.current(), index));
         Rc::new(Self {
             index,
             pool: Pool::new(),
+            sampler,
             heads: heads::FreeList::default(),
             shared,
             metrics,
@@ -163,6 +172,7 @@ impl Worker {
     fn advance(&self) {
         let now = (self.started.elapsed().as_millis() / wheel::TICK.as_millis()) as u32;
         self.now.set(now);
+        self.sampler.time_passes(Instant::now());
         self.forget_places();
         let due = self.wheel.borrow_mut().advance(now);
         for entry in due {

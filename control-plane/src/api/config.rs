@@ -186,7 +186,7 @@ pub(super) async fn replace(
 }
 
 /// Not everything could be read. What is wrong with the rest belongs into the same answer.
-async fn every_problem(
+pub(super) async fn every_problem(
     state: &ApiState,
     fleet: &str,
     prune: bool,
@@ -210,7 +210,7 @@ async fn every_problem(
 }
 
 /// The config after the document is applied to what is there.
-fn next(base: &Config, submitted: &Config, prune: bool) -> Config {
+pub(super) fn next(base: &Config, submitted: &Config, prune: bool) -> Config {
     if prune {
         submitted.clone()
     } else {
@@ -218,7 +218,7 @@ fn next(base: &Config, submitted: &Config, prune: bool) -> Config {
     }
 }
 
-fn position(submitted: &Submitted, id: &ResourceId) -> Option<String> {
+pub(super) fn position(submitted: &Submitted, id: &ResourceId) -> Option<String> {
     submitted
         .positions
         .get(id)

@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 
 use crate::model::Config;
 use crate::plan::{self, NodeCount, Plan};
+use crate::translate::Translation;
 
 use super::ApiState;
 use super::limits;
@@ -27,7 +28,11 @@ pub(super) struct Planned {
 /// What a write answers that may be a dry run.
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
-#[expect(dead_code, reason = "the OpenAPI document is made from it")]
+#[expect(
+    dead_code,
+    clippy::large_enum_variant,
+    reason = "the OpenAPI document is made from it, and no value ever is"
+)]
 pub(super) enum OrPlanned<T> {
     /// What was done.
     Done(T),
@@ -48,9 +53,22 @@ pub(super) async fn plan(
     let mut next = next;
     next.share_with(&base.config);
     let validated = write::validate(state, fleet, next, place).await?;
+    let (next, known) = (validated.config().clone(), validated.translation().clone());
+    compare(state, fleet, base, next, known).await
+}
+
+/// The plan that makes `next`, which is valid, of `base`; what `known` translates like either is not translated again.
+pub(super) async fn compare(
+    state: &ApiState,
+    fleet: &str,
+    base: Base,
+    next: Arc<Config>,
+    known: Arc<Translation>,
+) -> Result {
     let served = write::served(state, fleet);
     let fast_lane = Arc::new(state.store.endpoints(fleet).await?);
     let nodes: HashMap<String, NodeCount> = state.store.count_nodes(fleet).await?;
+    let samples = state.store.samples(fleet).await?;
     let revision = base.revision;
     let planned = tokio::task::spawn_blocking(move || {
         let base = plan::Base {
@@ -58,8 +76,7 @@ pub(super) async fn plan(
             config: &base.config,
         };
         let count = |class: &str| nodes.get(class).copied().unwrap_or_default();
-        let (next, known) = (validated.config(), validated.translation());
-        plan::plan(base, next, &fast_lane, known, &served, count)
+        plan::plan(base, &next, &fast_lane, &known, &served, &samples, count)
     });
     answer(revision, planned.await)
 }

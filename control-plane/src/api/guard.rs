@@ -240,7 +240,10 @@ fn is_local(host: &str, bound: Option<IpAddr>) -> bool {
 
 /// What a request needs, by its route. What is not named here needs the most: a route that somebody forgets is closed.
 fn needs<'a>(method: &Method, template: &str, fleet: Option<&'a str>) -> Needs<'a> {
-    let reads = [Method::GET, Method::HEAD].contains(method) || template.ends_with("/~explain");
+    let reads = [Method::GET, Method::HEAD].contains(method)
+        || ["/~explain", "/~plan"]
+            .iter()
+            .any(|asks| template.ends_with(asks));
     let role = |writer: Role| if reads { Role::Reader } else { writer };
     let inside = template.strip_prefix("/v1/fleets/{fleet}");
     match (template, inside, fleet) {
@@ -330,6 +333,12 @@ mod tests {
             (
                 Method::POST,
                 "/v1/fleets/{fleet}/~explain",
+                Role::Reader,
+                fleet,
+            ),
+            (
+                Method::POST,
+                "/v1/fleets/{fleet}/~plan",
                 Role::Reader,
                 fleet,
             ),

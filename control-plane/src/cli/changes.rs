@@ -32,7 +32,7 @@ pub(super) fn changes(paint: Paint, document: &Value) -> String {
     out
 }
 
-/// A plan: its changes, what is odd about them, who would be sent something.
+/// A plan: its changes, what is odd about them, who would be sent something, and what would become of requests.
 pub(super) fn plan(paint: Paint, plan: &Value) -> String {
     let mut out = changes(paint, plan);
     if out.is_empty() {
@@ -68,7 +68,106 @@ pub(super) fn plan(paint: Paint, plan: &Value) -> String {
             let _ = writeln!(out, "{class}: {nodes} connected, {}", types.join(", "));
         }
     }
+    if !list(plan, "changes").is_empty() {
+        write_consequences(paint, plan, &mut out);
+    }
     out
+}
+
+/// What would be less strict, and what would become of requests.
+fn write_consequences(paint: Paint, plan: &Value, out: &mut String) {
+    for shadowed in list(plan, "newly_shadowed") {
+        let mark = paint.red("newly shadowed");
+        let _ = writeln!(out, "{mark}: {}", printable(&text(shadowed, "resource")));
+    }
+    for loosened in list(plan, "loosened") {
+        let mark = paint.yellow("loosened");
+        let place = format!(
+            "{}{}",
+            text(loosened, "resource"),
+            text(loosened, "pointer")
+        );
+        let told = printable(&format!("{place}: {}", text(loosened, "detail")));
+        let _ = writeln!(out, "{mark}: {told}");
+    }
+    let Some(impact) = plan.get("impact") else {
+        return;
+    };
+    let number = |field: &str| {
+        impact
+            .get(field)
+            .and_then(Value::as_u64)
+            .unwrap_or_default()
+    };
+    if number("samples") == 0 {
+        out.push_str("requests: no proxy has told of any\n");
+        return;
+    }
+    let share = |of: &Value, field: &str| of.get(field).and_then(Value::as_f64).unwrap_or_default();
+    let changed = format!(
+        "{} of sampled requests change",
+        percent(share(impact, "changed_share"))
+    );
+    let changed = if number("changed") > 0 {
+        paint.red(&changed)
+    } else {
+        paint.green(&changed)
+    };
+    let _ = writeln!(
+        out,
+        "{changed}: {} of {}; not known of {}",
+        number("changed"),
+        number("requests"),
+        number("not_known")
+    );
+    for group in list(impact, "groups") {
+        let way: Vec<String> = ["before", "after"]
+            .iter()
+            .map(|field| text(group, field))
+            .filter(|route| !route.is_empty())
+            .collect();
+        let way = match way.as_slice() {
+            [before, after] if before == after => format!("route {before}"),
+            [] => String::new(),
+            way => format!("route {}", way.join(" → ")),
+        };
+        let way = if way.is_empty() {
+            way
+        } else {
+            format!(" {way}:")
+        };
+        let told = format!(
+            "{} ({}) {}:{way} {}",
+            text(group, "requests"),
+            percent(share(group, "share")),
+            text(group, "kind"),
+            text(group, "detail")
+        );
+        let _ = writeln!(out, "  {}", printable(&told));
+        for example in list(group, "examples") {
+            let [method, host, path] = ["method", "host", "path"].map(|field| text(example, field));
+            let _ = writeln!(
+                out,
+                "      {}",
+                printable(&format!("{method} {host}{path}"))
+            );
+        }
+    }
+    match number("more_groups") {
+        0 => {}
+        more => {
+            let _ = writeln!(out, "  and {more} more groups");
+        }
+    }
+}
+
+/// `0.7 %`, and never nothing where there is something.
+fn percent(share: f64) -> String {
+    match share * 100.0 {
+        none if none <= 0.0 => "0 %".to_owned(),
+        little if little < 0.1 => "less than 0.1 %".to_owned(),
+        percent => format!("{percent:.1} %"),
+    }
 }
 
 /// `VirtualHost +1 ~2`
@@ -123,7 +222,14 @@ mod tests {
             warnings: [{resource: routes/r, detail: odd}]
             classes:
               - {class: envoy, warnings: [], resources: [{type: VirtualHost, added: [], changed: [a], removed: [b, c]}], nodes_affected: {connected: 2}}
-              - {class: grpc, warnings: [{resource: routes/r, detail: no rewrite}], resources: []}",
+              - {class: grpc, warnings: [{resource: routes/r, detail: no rewrite}], resources: []}
+            newly_shadowed: [{resource: routes/s, detail: odd}]
+            loosened: [{resource: routes/r, pointer: /timeout, detail: 15s instead of 5s}]
+            impact:
+              {samples: 3, requests: 1000, changed: 7, changed_share: 0.007, not_known: 2, more_groups: 1, groups: [
+                {kind: no-route, before: r, detail: would be 404, requests: 7, share: 0.007,
+                 examples: [{method: GET, host: x, path: /a}]},
+                {kind: not-known, detail: depends on a value that is not kept, requests: 2, share: 0.0002, examples: []}]}",
         )
         .unwrap();
         assert_eq!(names(&document), ["clusters/b", "routes/r"]);
@@ -137,6 +243,13 @@ mod tests {
 warning: routes/r: odd
 warning grpc: routes/r: no rewrite
 envoy: 2 connected, VirtualHost ~1 -2
+newly shadowed: routes/s
+loosened: routes/r/timeout: 15s instead of 5s
+0.7 % of sampled requests change: 7 of 1000; not known of 2
+  7 (0.7 %) no-route: route r: would be 404
+      GET x/a
+  2 (less than 0.1 %) not-known: depends on a value that is not kept
+  and 1 more groups
 ";
         assert_eq!(plan(Paint::never(), &document), expected);
     }

@@ -50,6 +50,11 @@ struct File {
 const LOCATE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 impl Files {
+    /// These files.
+    pub(super) fn new(file: Vec<PathBuf>) -> Self {
+        Self { file }
+    }
+
     /// One alone.
     pub(super) fn one(file: PathBuf) -> Self {
         Self { file: vec![file] }

@@ -208,6 +208,7 @@ async fn requests_are_told_apart_by_what_the_revision_changes_if_the_gate_compar
             message: "",
             config: &Draft::new(config).validate(None, &[]).unwrap(),
             release: false,
+            not_before: None,
         };
         store.commit(commit).await.unwrap();
     }

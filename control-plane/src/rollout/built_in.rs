@@ -76,6 +76,7 @@ fn compared() -> Strategy {
         waves: Vec::new(),
         gates: Gates {
             max_refusals: 0,
+            max_changed: None,
             health: Some(HealthGate {
                 min_requests: 100,
                 max_error_ratio: None,

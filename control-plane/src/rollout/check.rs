@@ -222,6 +222,7 @@ fn names(check: &mut Check, field: &str, names: &[String], what: &str) {
 }
 
 fn gates(check: &mut Check, gates: &Gates) {
+    ratio(check, "max_changed", gates.max_changed);
     webhooks(check, &gates.webhooks, &[]);
     if let Some(gate) = &gates.health {
         check.at("health", |check| health(check, gate));
@@ -452,6 +453,10 @@ mod tests {
             (
                 json!({"waves": [all], "gates": {"health": {}}}),
                 "/gates/health",
+            ),
+            (
+                json!({"waves": [all], "gates": {"max_changed": 1.5}}),
+                "/gates/max_changed",
             ),
             (
                 json!({"waves": [all], "gates": {"health": {"max_error_ratio": 2}}}),

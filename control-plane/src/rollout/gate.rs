@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use crate::model::timestamp::Timestamp;
 
 use super::health::Crowd;
-use super::observed::{Node, Observed};
+use super::observed::{Forecast, Node, Observed};
 use super::selection::Selection;
 use super::strategy::Wave;
 use super::verdict::{Gate, Outcome, Verdict};
@@ -32,6 +32,7 @@ pub(super) fn judge(rollout: &Rollout, observed: &Observed, now: Timestamp) -> V
     match (rollout.state, rollout.current()) {
         (State::Validating, _) => verdicts.push(validators(rollout, observed, over)),
         (State::Advancing, _) => {
+            verdicts.extend(changed(rollout, observed));
             if let Some(before) = rollout.wave.checked_sub(1)
                 && let Some(before) = rollout.strategy.waves.get(before as usize)
             {
@@ -294,6 +295,58 @@ fn nodes(count: &Count, wanted: u32, missed: Outcome) -> Verdict {
             ("connected", json!(connected)),
         ],
     )
+}
+
+/// Whether too much of what proxies have seen would get something else; asked before anybody has moved.
+fn changed(rollout: &Rollout, observed: &Observed) -> Option<Verdict> {
+    let most = rollout.strategy.gates.max_changed?;
+    if !rollout.selection.is_empty() {
+        return None;
+    }
+    let hold = |detail: &str| {
+        let numbers = [("max", json!(most))];
+        Some(verdict(
+            Gate::Changed,
+            Outcome::Hold,
+            detail.to_owned(),
+            numbers,
+        ))
+    };
+    let Some(Forecast {
+        requests,
+        changed,
+        not_known,
+        groups,
+    }) = &observed.forecast
+    else {
+        return hold("what would change is being worked out");
+    };
+    if *requests == 0 {
+        return hold("what would change is not known: no proxy has told of requests");
+    }
+    let share = *changed as f64 / *requests as f64;
+    let outcome = if share <= most {
+        Outcome::Pass
+    } else {
+        Outcome::Hold
+    };
+    let mut detail = format!(
+        "{:.1}% of sampled requests change; {:.1}% may",
+        share * 100.0,
+        most * 100.0
+    );
+    if let (Outcome::Hold, Some(first)) = (outcome, groups.first()) {
+        detail = format!("{detail}; {first}");
+    }
+    let numbers = [
+        ("share", json!(share)),
+        ("max", json!(most)),
+        ("changed", json!(changed)),
+        ("requests", json!(requests)),
+        ("not_known", json!(not_known)),
+        ("groups", json!(groups)),
+    ];
+    Some(verdict(Gate::Changed, outcome, detail, numbers))
 }
 
 /// A wave that no connected node is in.

@@ -27,6 +27,21 @@ pub struct Observed {
     pub freeze: Vec<Freeze>,
     /// What webhooks have said, not too long ago.
     pub answers: Vec<Answer>,
+    /// What the new revision would do to requests, if that is asked; `None` also while it is not known.
+    pub forecast: Option<Forecast>,
+}
+
+/// What the new revision would do to the requests that proxies have seen.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Forecast {
+    /// How many were asked about.
+    pub requests: u64,
+    /// So many would get something else.
+    pub changed: u64,
+    /// Of so many it is not known.
+    pub not_known: u64,
+    /// What would happen to most of them, in words.
+    pub groups: Vec<String>,
 }
 
 /// A node.

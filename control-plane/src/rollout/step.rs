@@ -46,6 +46,7 @@ pub fn step(rollout: &Rollout, observed: &Observed, now: Timestamp) -> Option<Ch
 pub fn first(rollout: &Rollout, known: &Observed, now: Timestamp) -> Option<Change> {
     let is_blind = rollout.state == State::Advancing
         && rollout.strategy.max_step.is_none()
+        && rollout.strategy.gates.max_changed.is_none()
         && rollout
             .current()
             .is_some_and(|wave| wave.takes_everybody() && !wave.stages());
@@ -96,12 +97,13 @@ impl Course<'_> {
         };
         self.tell(EventKind::Moved, detail, Some(based_on(&verdicts)));
         if !asks {
-            self.choose(verdicts, false);
+            let verdicts = self.judge();
+            self.advance(verdicts);
         }
     }
 
     fn advance(&mut self, verdicts: Vec<Verdict>) {
-        if self.holds(&verdicts, &[Gate::Nodes, Gate::Identity]) {
+        if self.holds(&verdicts, &[Gate::Changed, Gate::Nodes, Gate::Identity]) {
             self.note(verdicts);
         } else {
             self.choose(verdicts, false);

@@ -171,6 +171,11 @@ pub struct Gates {
     /// So many refusals by nodes are let pass: with 0 the first one stops the rollout.
     #[serde(default, skip_serializing_if = "is_default")]
     pub max_refusals: u32,
+    /// The highest share of the requests that proxies have seen (`samples`) that may get something else by the new revision. It is
+    /// asked before the first wave: above it, and while there are no samples, the rollout holds until an operator promotes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0, maximum = 1, example = 0.01)]
+    pub max_changed: Option<f64>,
     /// What requests tell, if they are asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health: Option<HealthGate>,

@@ -20,7 +20,8 @@ pub enum Verb {
     Pause,
     /// It goes on where it was paused.
     Resume,
-    /// The bake ends now, and data that are missing are not waited for. What fails still fails.
+    /// The bake ends now, and data that are missing are not waited for; before the first wave, more may change than
+    /// `max_changed`. What fails still fails.
     Promote,
     /// The same, and what has not settled yet is not waited for either: the next nodes follow at once.
     Skip,
@@ -176,7 +177,11 @@ fn resume(rollout: &Rollout, now: Timestamp) -> Option<Rollout> {
 }
 
 fn promote(rollout: &Rollout) -> Option<Rollout> {
-    (rollout.state == State::Baking && !rollout.promoted).then(|| Rollout {
+    // Before anybody has moved there is one thing that only an operator lets pass.
+    let may_be_held = rollout.state == State::Advancing
+        && rollout.selection.is_empty()
+        && rollout.strategy.gates.max_changed.is_some();
+    ((rollout.state == State::Baking || may_be_held) && !rollout.promoted).then(|| Rollout {
         promoted: true,
         ..rollout.clone()
     })

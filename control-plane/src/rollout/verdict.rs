@@ -43,6 +43,8 @@ pub enum Gate {
     Requests,
     /// How requests fare.
     Health,
+    /// The share of sampled requests that would get something else.
+    Changed,
     /// Nodes of which nothing can be said for certain.
     Identity,
     /// The time that the wave is watched.

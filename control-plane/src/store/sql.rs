@@ -21,6 +21,7 @@ use super::lock::FileLock;
 use super::memory::Memory;
 use super::node_status::{Claims, NodeStatus};
 use super::rollout::{NewRollout, ReportNumber, RowsOf, Step, StoredEvent, TrafficRow};
+use super::samples::SampleRow;
 use super::token::{NewToken, Token};
 use super::{By, Commit, Expected, Fleet, FleetSettings, Revision, Store, listen};
 use crate::model::timestamp::Timestamp;
@@ -28,6 +29,7 @@ use crate::model::{Config, Endpoints};
 use crate::plan::NodeCount;
 use crate::rollout::Rollout;
 use crate::rollout::observed::Refused;
+use crate::sample::Sample;
 use crate::translate::FastLane;
 
 static SQLITE: Migrator = sqlx::migrate!("../migrations/sqlite");
@@ -357,6 +359,14 @@ impl Store for SqlStore {
 
     async fn traffic(&self, fleet: &str, since: Timestamp) -> Result<Vec<TrafficRow>> {
         self.read_traffic(fleet, since).await
+    }
+
+    async fn write_samples(&self, rows: &[SampleRow]) -> Result<()> {
+        self.add_samples(rows).await
+    }
+
+    async fn samples(&self, fleet: &str) -> Result<Vec<Sample>> {
+        self.read_samples(fleet).await
     }
 
     async fn clock(&self) -> Result<Timestamp> {

@@ -13,6 +13,7 @@ mod plan;
 mod race;
 mod reading;
 mod rollouts;
+mod samples;
 mod terms;
 mod traffic;
 

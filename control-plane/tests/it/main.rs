@@ -6,6 +6,7 @@ mod api;
 mod backup;
 mod command_line;
 mod envoy;
+mod impact;
 mod joining;
 mod load_reports;
 mod migrations;

@@ -94,6 +94,10 @@ pub struct Status {
     /// whoever the stream leads to knows what was refused or left, whether it told of it or not.
     #[prost(uint64, tag = "13")]
     pub state_revision: u64,
+    /// Some of the requests since the report before, with what a route table reads of them but for values. At most once: what was
+    /// sent on a connection that broke is lost.
+    #[prost(message, optional, tag = "14")]
+    pub samples: ::core::option::Option<Samples>,
 }
 /// A report of requests that have ended since the one before, on this stream or an earlier one.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -107,6 +111,39 @@ pub struct Traffic {
     /// until it is taken there is no other. 0 if the control plane does not say what it takes.
     #[prost(uint64, tag = "3")]
     pub sequence: u64,
+}
+/// Heads of requests, each kind once; a bounded number.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Samples {
+    #[prost(message, repeated, tag = "1")]
+    pub samples: ::prost::alloc::vec::Vec<Sample>,
+    /// How many requests are stood for by samples that were left out: there were too many, or one was too large.
+    #[prost(uint64, tag = "2")]
+    pub left_out: u64,
+}
+/// What the route table saw of a request, without the values of fields and of query parameters.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Sample {
+    /// The listener that it came to, by its xDS name.
+    #[prost(string, tag = "1")]
+    pub listener: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub method: ::prost::alloc::string::String,
+    /// The canonical host: in lower case, without port.
+    #[prost(string, tag = "3")]
+    pub host: ::prost::alloc::string::String,
+    /// The canonical path, without query.
+    #[prost(string, tag = "4")]
+    pub path: ::prost::alloc::string::String,
+    /// The names of its fields in lower case, and of its query parameters as they were sent, each once and in order. Whether one
+    /// stands here is known, whatever its value was.
+    #[prost(string, repeated, tag = "5")]
+    pub headers: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, repeated, tag = "6")]
+    pub query: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// How many requests it stands for, itself among them.
+    #[prost(uint64, tag = "7")]
+    pub requests: u64,
 }
 /// Requests by the revision that they were served by.
 #[derive(Clone, PartialEq, ::prost::Message)]

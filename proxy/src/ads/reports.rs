@@ -4,21 +4,26 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use proto::session::Traffic;
+use proto::session::{Samples, Traffic};
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
 use crate::outcomes::Ledger;
+use crate::samples::Basket;
 
 /// What waits to be reported.
 #[derive(Clone, Debug)]
 pub(super) struct Reports {
     ledger: Arc<Ledger>,
+    samples: Arc<Basket>,
     collected: watch::Receiver<()>,
 }
 
 /// Reports, and what must run for them. `every` is how often; nothing is ever due if there is none.
-pub(super) fn begin(of: Option<(Arc<Ledger>, Duration)>) -> (Reports, impl Future<Output = ()>) {
+pub(super) fn begin(
+    of: Option<(Arc<Ledger>, Duration)>,
+    samples: Arc<Basket>,
+) -> (Reports, impl Future<Output = ()>) {
     let (collecting, collected) = watch::channel(());
     let (ledger, every) = match of {
         Some((ledger, every)) => (ledger, Some(every)),
@@ -26,6 +31,7 @@ pub(super) fn begin(of: Option<(Arc<Ledger>, Duration)>) -> (Reports, impl Futur
     };
     let reports = Reports {
         ledger: ledger.clone(),
+        samples,
         collected,
     };
     let collect = async move {
@@ -72,6 +78,11 @@ impl Reports {
         }
     }
 
+    /// Samples that go with it, once.
+    pub(super) fn samples(&self) -> Option<Samples> {
+        self.samples.empty()
+    }
+
     /// The control plane has counted the reports up to this one.
     pub(super) fn is_taken(&self, sequence: u64) {
         self.ledger.is_taken(sequence);
@@ -80,5 +91,6 @@ impl Reports {
     /// Forgets what waits: there is nobody to tell.
     pub(super) fn forget(&self) {
         self.ledger.forget(Instant::now());
+        self.samples.empty();
     }
 }

@@ -186,6 +186,7 @@ impl Message {
             Self::Status(status) => Some(status),
             Self::Traffic(status, reports, are_taken) => Some(Status {
                 traffic: Some(reports.next(are_taken)?),
+                samples: reports.samples(),
                 ..status
             }),
         }

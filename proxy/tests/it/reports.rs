@@ -316,6 +316,27 @@ fn a_foreign_control_plane_is_told_nothing() {
     assert!(proxy.control_plane.status_at_hand().is_none());
 }
 
+#[test]
+fn a_sample_tells_what_routing_saw_and_no_values() {
+    let upstream = Upstream::named("a");
+    let mut proxy = Reporting::start(true, |place| resources(place, upstream.address));
+    proxy.get("/a/../up?token=secret&lang=secret", 1);
+    let samples = loop {
+        if let Some(samples) = proxy.next_status().samples {
+            break samples;
+        }
+    };
+    let [sample] = &samples.samples[..] else {
+        panic!("{samples:?}");
+    };
+    assert_eq!((&*sample.listener, &*sample.method), ("web", "GET"));
+    assert_eq!((&*sample.path, sample.requests), ("/up", 1));
+    assert_eq!(sample.query, ["lang", "token"]);
+    assert!(sample.headers.contains(&"x-forwarded-for".to_owned()));
+    assert!(!format!("{samples:?}").contains("secret"));
+    assert_eq!(samples.left_out, 0);
+}
+
 /// What was collected since the last call.
 fn collect(proxy: &Proxy, told: &mut Told) {
     proxy.ledger().collect();

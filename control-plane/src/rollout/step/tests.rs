@@ -3,8 +3,9 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::rollout::begin::{Begin, Terms, begin};
 use crate::rollout::built_in::built_in;
-use crate::rollout::observed::Node;
+use crate::rollout::observed::{Forecast, Node};
 use crate::rollout::strategy::{Strategy, Wave};
+use crate::rollout::verb::{Verb, Word, apply};
 use crate::rollout::want::{Phase, Want, want};
 use crate::sketch::Sketch;
 
@@ -468,4 +469,41 @@ fn what_a_validator_refuses_or_does_not_take_in_time_ends_there() {
     assert_eq!(refused.step(1), None);
     refused.take();
     assert_eq!(refused.step(1).unwrap().1, State::RolledBack);
+}
+
+#[test]
+fn more_change_than_is_allowed_holds_until_an_operator_lets_it_pass() {
+    let mut strategy = built_in("all-at-once").unwrap();
+    strategy.gates.max_changed = Some(0.01);
+    let forecast = |changed| Forecast {
+        requests: 1_000,
+        changed,
+        ..Forecast::default()
+    };
+    for (known, passes) in [
+        (None, false),
+        (Some(Forecast::default()), false),
+        (Some(forecast(11)), false),
+        (Some(forecast(10)), true),
+    ] {
+        let mut course = Play::new(&strategy, 2);
+        assert!(first(&course.rollout, &Observed::default(), Timestamp::default()).is_none());
+        course.observed.forecast = known;
+        course.step(1);
+        let holds = course.rollout.state == State::Advancing;
+        assert_eq!(holds, !passes, "{:?}", course.observed.forecast);
+        if holds {
+            let word = Word {
+                actor: "eve",
+                revision_author: "bob",
+                reason: "",
+                is_admin: false,
+            };
+            let now = Timestamp::from_micros(course.now);
+            let promoted = apply(&course.rollout, Verb::Promote, word, now).unwrap();
+            course.rollout = promoted.next;
+            course.step(1);
+            assert_eq!(course.rollout.state, State::Settling);
+        }
+    }
 }

@@ -333,6 +333,7 @@ impl World {
                 .map(|reply| said(&self.row, reply))
                 .into_iter()
                 .collect(),
+            forecast: None,
         };
         self.drivers[driver] = Some(Reading {
             rollout: self.row.clone(),
@@ -572,6 +573,7 @@ pub(super) fn strategy() -> impl Strategy<Value = Waves> {
             Waves {
                 waves,
                 gates: Gates {
+                    max_changed: None,
                     max_refusals,
                     health: health.map(gate),
                     webhooks: Vec::new(),

@@ -23,7 +23,7 @@ enum Type {
 use Type::{Bytes, Number, Text};
 
 /// What is kept, in an order in which each row finds the rows that it refers to.
-pub(super) const TABLES: [Table; 10] = [
+pub(super) const TABLES: [Table; 11] = [
     Table {
         name: "fleet",
         key: 1,
@@ -166,6 +166,18 @@ pub(super) const TABLES: [Table; 10] = [
             ("revision", Number),
             ("request_id", Text),
             ("detail", Bytes),
+        ],
+    },
+    Table {
+        name: "request_sample",
+        key: 2,
+        columns: &[
+            ("fleet", Text),
+            ("fingerprint", Bytes),
+            ("head", Bytes),
+            ("weight", Number),
+            ("day", Number),
+            ("seen_at", Number),
         ],
     },
     Table {

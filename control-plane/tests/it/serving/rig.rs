@@ -201,6 +201,7 @@ async fn serve(
         nodes,
         refusals.clone(),
         Traffic::new("replica".to_owned()),
+        Arc::default(),
     );
     let (mut hints, hinted) = (store.hints(), reconciler.clone());
     let follow =

@@ -23,6 +23,7 @@ mod access;
 mod refusals;
 mod rollout_steps;
 mod rollouts;
+mod samples;
 mod traffic;
 
 /// All of them.
@@ -33,6 +34,7 @@ pub(super) fn rules() -> impl Iterator<Item = &'static (&'static str, Rule)> {
         .chain(rollouts::RULES)
         .chain(rollout_steps::RULES)
         .chain(refusals::RULES)
+        .chain(samples::RULES)
         .chain(traffic::RULES)
 }
 
