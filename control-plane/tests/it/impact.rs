@@ -4,12 +4,11 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use control_plane::model::route::{HeaderMatch, Match, PathMatch, Respond};
+use control_plane::model::route::{Forward, HeaderMatch, Match, PathMatch, Respond};
 use control_plane::model::{Cluster, Config, Route, document};
 use control_plane::plan::{Base, NodeCount, Plan, plan};
-use control_plane::revision::Draft;
+use control_plane::revision::{Draft, Validated};
 use control_plane::sample::{Head, Sample};
-use control_plane::translate::Translation;
 use serde_json::json;
 
 const HOSTS: u64 = 25;
@@ -88,8 +87,8 @@ fn config() -> Config {
 fn traffic(numbers: &mut Numbers) -> Vec<Sample> {
     let mut samples = Vec::new();
     for host in 0..HOSTS {
-        for path in (0..PATHS).filter(|path| (host * PATHS + path) % 7 != 0) {
-            for _ in 0..1 + numbers.below(8) {
+        for path in (0..PATHS).filter(|path| !(host * PATHS + path).is_multiple_of(7)) {
+            for _ in 0..=numbers.below(8) {
                 let www = ["", "www."][numbers.below(2) as usize];
                 let mut headers = vec!["accept".to_owned(), "user-agent".to_owned()];
                 if path == 2 {
@@ -120,11 +119,11 @@ fn edit(config: &mut Config, route: &str, edit: impl FnOnce(&mut Route)) {
     config.put(edited);
 }
 
-fn cluster_of(number: u64) -> Option<control_plane::model::route::Forward> {
-    Some(control_plane::model::route::Forward {
+fn to_cluster(number: u64) -> Forward {
+    Forward {
         cluster: Some(format!("c{}", number % HOSTS)),
         clusters: Vec::new(),
-    })
+    }
 }
 
 /// Makes a mistake; its kind, and the route that suffers from it.
@@ -136,10 +135,10 @@ fn mistake(config: &mut Config, number: u64, numbers: &mut Numbers) -> (&'static
         // Somebody gives a broad route a priority.
         0 => {
             let mut broad = Route::clone(&config.routes[&*victim]);
-            broad.name = "broad".to_owned();
+            "broad".clone_into(&mut broad.name);
             broad.priority = 1;
             broad.hosts = vec![format!("h{host}.example")];
-            broad.forward = cluster_of(host + path + 5);
+            broad.forward = Some(to_cluster(host + path + 5));
             (broad.respond, broad.rewrite) = (None, None);
             broad.matching = match numbers.below(3) {
                 0 => Match::default(),
@@ -165,7 +164,7 @@ fn mistake(config: &mut Config, number: u64, numbers: &mut Numbers) -> (&'static
         2 => {
             let lost = numbers.below(2) as usize;
             edit(config, &victim, |route| {
-                if number % 2 == 0 {
+                if number.is_multiple_of(2) {
                     route.hosts.remove(lost);
                 } else {
                     route.hosts[lost] = route.hosts[lost].replace("example", "exmaple");
@@ -176,7 +175,7 @@ fn mistake(config: &mut Config, number: u64, numbers: &mut Numbers) -> (&'static
         3 => {
             edit(config, &victim, |route| {
                 route.respond = None;
-                route.forward = cluster_of(host + path + 1 + numbers.below(HOSTS - 3));
+                route.forward = Some(to_cluster(host + path + 1 + numbers.below(HOSTS - 3)));
             });
             ("cluster mix-up", victim)
         }
@@ -191,7 +190,7 @@ fn mistake(config: &mut Config, number: u64, numbers: &mut Numbers) -> (&'static
                 4 => route.response_headers.set.clear(),
                 _ => {
                     route.respond = None;
-                    route.forward = cluster_of(host);
+                    route.forward = Some(to_cluster(host));
                 }
             });
             ("loosened policy", victim)
@@ -213,14 +212,14 @@ fn harmless(config: &mut Config, number: u64, numbers: &mut Numbers) -> &'static
         }
         1 => {
             let mut new = Route::clone(&config.routes[&*route]);
-            new.name = "new".to_owned();
+            "new".clone_into(&mut new.name);
             new.hosts = vec!["new.example".to_owned()];
             config.put(new);
             "a route for a new host"
         }
         2 => {
             let mut new = Route::clone(&config.routes[&*route]);
-            new.name = "new".to_owned();
+            "new".clone_into(&mut new.name);
             new.matching = Match {
                 path: Some(PathMatch::Exact("/brand/new".to_owned())),
                 ..Match::default()
@@ -240,7 +239,7 @@ fn harmless(config: &mut Config, number: u64, numbers: &mut Numbers) -> &'static
         }
         4 => {
             let mut new = Cluster::clone(&config.clusters["c1"]);
-            new.name = "new".to_owned();
+            "new".clone_into(&mut new.name);
             config.put(new);
             "a cluster that nobody uses yet"
         }
@@ -292,24 +291,16 @@ fn harmless(config: &mut Config, number: u64, numbers: &mut Numbers) -> &'static
     }
 }
 
-fn planned(base: &Arc<Config>, next: Config, samples: &[Sample]) -> Plan {
-    let valid = Draft::new(next).validate(None, &[]).unwrap();
+fn planned(base: &Validated, next: Config, samples: &[Sample]) -> Plan {
+    let valid = Draft::new(next).validate(Some(base), &[]).unwrap();
+    let known = base.translation();
     let base = Base {
         revision: 1,
-        config: base,
+        config: base.config(),
     };
     let count = |_: &str| NodeCount::default();
     let fast_lane = Arc::default();
-    plan(
-        base,
-        valid.config(),
-        &fast_lane,
-        &Translation::default(),
-        &[],
-        samples,
-        count,
-    )
-    .unwrap()
+    plan(base, valid.config(), &fast_lane, known, &[], samples, count).unwrap()
 }
 
 /// Whether the plan points at the route, and whether samples show it.
@@ -335,7 +326,7 @@ fn is_alarm(plan: &Plan) -> bool {
 
 #[test]
 fn a_plan_names_mistakes_and_lets_harmless_edits_pass() {
-    let base = Arc::new(config());
+    let base = Draft::new(config()).validate(None, &[]).unwrap();
     let mut numbers = Numbers(20_261_124);
     let samples = traffic(&mut numbers);
     let kinds: HashSet<_> = samples.iter().map(|sample| &sample.head).collect();
@@ -343,7 +334,7 @@ fn a_plan_names_mistakes_and_lets_harmless_edits_pass() {
 
     let mut table: BTreeMap<&str, [u64; 3]> = BTreeMap::new();
     for number in 0..EDITS {
-        let mut next = (*base).clone();
+        let mut next = (**base.config()).clone();
         let (kind, victim) = mistake(&mut next, number, &mut numbers);
         let plan = planned(&base, next, &samples);
         let (named, by_requests) = names(&plan, &victim);
@@ -357,7 +348,7 @@ fn a_plan_names_mistakes_and_lets_harmless_edits_pass() {
     }
     let mut alarms: BTreeMap<&str, [u64; 2]> = BTreeMap::new();
     for number in 0..EDITS {
-        let mut next = (*base).clone();
+        let mut next = (**base.config()).clone();
         let kind = harmless(&mut next, number, &mut numbers);
         let plan = planned(&base, next, &samples);
         let alarm = is_alarm(&plan);
