@@ -76,7 +76,7 @@ const SUITES: [Suite; 6] = [
         package: "http-wire",
         modules: &[
             "canonical::tests",
-            "h1::lines",
+            "h1::lines::tests",
             "h1::request",
             "h1::response::tests",
         ],

@@ -335,7 +335,7 @@ mod tests {
             (Verb::Pause, &all[..6]),
             (Verb::Resume, &[Paused][..]),
             (Verb::Promote, &[Baking][..]),
-            (Verb::Skip, &all[2..4]),
+            (Verb::Skip, &all[4..6]),
             (Verb::Approve, &[AwaitingApproval][..]),
             (Verb::Abort, &all[..7]),
         ] {

@@ -17,7 +17,7 @@ const TOLD_WITHIN: Duration = Duration::from_secs(2);
 const WELL_WITHIN: Duration = Duration::from_secs(5);
 
 /// The readings that are not answered with what is remembered and its age: the status instead, and why.
-const OTHER_READINGS: [(&str, u16, &str); 12] = [
+const OTHER_READINGS: [(&str, u16, &str); 13] = [
     ("/openapi.json", 200, "it is of this process alone"),
     ("/healthz", 200, "it is of this process alone"),
     ("/metrics", 200, "it is of this process alone"),
@@ -46,6 +46,11 @@ const OTHER_READINGS: [(&str, u16, &str); 12] = [
         "/v1/fleets/{fleet}/traffic",
         503,
         "its window ends now, and what came last is what is asked for",
+    ),
+    (
+        "/v1/fleets/{fleet}/samples",
+        503,
+        "what came last weighs most, and it cannot be read",
     ),
     (
         "/v1/audit",
