@@ -4,6 +4,7 @@
 //! Everything ends with Ctrl-C, and its data goes with it.
 
 mod log;
+mod lost;
 mod overview;
 mod rollouts;
 mod visitors;
@@ -72,11 +73,11 @@ async fn play(exit_after_ready: bool) -> Result<()> {
     if exit_after_ready {
         println!("all three proxies serve the sample config");
         tokio::select! {
-            outcome = rollouts::try_both() => outcome?,
+            outcome = stage.try_all() => outcome?,
             () = interrupts.next() => return Ok(()),
         }
     } else {
-        overview::print();
+        overview::print(stage.control_plane.process().id());
         log.follow();
         tokio::select! {
             outcome = stage.watch() => outcome?,
@@ -169,10 +170,21 @@ impl Stage {
         Ok(())
     }
 
-    /// Returns when a program has ended, which is an error.
+    /// What the overview invites to, and what is not for a newcomer's hands alone.
+    async fn try_all(&mut self) -> Result<()> {
+        rollouts::try_all(&self.control_plane).await?;
+        lost::play(&mut self.control_plane).await
+    }
+
+    /// Returns when a proxy has ended, which is an error. A control plane that has ended starts again when the leases that it
+    /// gave are over.
     async fn watch(&mut self) -> Result<()> {
         loop {
-            self.control_plane.process().check_running()?;
+            if self.control_plane.process().check_running().is_err() {
+                println!("\nthe control plane has ended; it starts again in a few seconds\n");
+                tokio::time::sleep(lost::LEASE_IS_OVER).await;
+                self.control_plane.start_again().await?;
+            }
             for proxy in &mut self.proxies {
                 proxy.process().check_running()?;
             }

@@ -1,9 +1,9 @@
 //! What is running, and lines to try, ready to be copied into another terminal.
 
-use super::{ADMIN, LISTENER_PORT, PROXIES, PROXY_ADMIN_PORT, UPSTREAMS, XDS, rollouts};
+use super::{ADMIN, LISTENER_PORT, PROXIES, PROXY_ADMIN_PORT, UPSTREAMS, XDS, lost, rollouts};
 
-/// Prints the overview.
-pub(super) fn print() {
+/// Prints the overview; `control_plane` is the process to be ended.
+pub(super) fn print(control_plane: u32) {
     println!(
         "\nSignalbox runs: a control plane, three proxies of one fleet, two sample upstreams.\n"
     );
@@ -19,6 +19,9 @@ pub(super) fn print() {
     for (what, line) in lines_to_try().into_iter().chain(rollouts::lines()) {
         println!("  # {what}\n  {line}\n");
     }
+    let apply = rollouts::line(&["apply", "-f", lost::FILE]);
+    println!("  # lose the control plane while one proxy serves a change: it goes back by itself");
+    println!("  {apply} && sleep 3 && kill -9 {control_plane}\n");
     println!("Logs follow; Ctrl-C ends everything.\n");
 }
 

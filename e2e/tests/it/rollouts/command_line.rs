@@ -52,9 +52,11 @@ impl Desk {
         let done = done.ended_with(0)?;
         for part in [
             "fleet default is at revision 2",
-            "  wave 1/2  settling  wave 1 of 2 (canary): 1 connected nodes are to have revision 2",
+            "  wave 1/2  staging  wave 1 of 2 (canary): 1 connected nodes are to have revision 2",
+            "  wave 1/2  settling  wave 1 of 2 (canary): 1 proxies are ready and switch to revision 2",
             "  wave 1/2  baking  ",
-            "  wave 2/2  settling  wave 2 of 2: 2 connected nodes are to have revision 2",
+            "  wave 2/2  staging  wave 2 of 2: 2 connected nodes are to have revision 2",
+            "  wave 2/2  settling  wave 2 of 2: 2 proxies are ready and switch to revision 2",
             "revision 1 → 2  completed  wave 2/2",
         ] {
             done.says(part)?;

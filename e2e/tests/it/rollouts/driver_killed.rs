@@ -35,8 +35,9 @@ struct Play {
 async fn a_driver_killed_in_any_state_changes_nothing_and_nothing_is_done_twice() -> Result<()> {
     let fleet = json!({"rollout": {"strategy": "slow"}, "strategies": {"slow": {"waves": [
         {"name": "late", "nodes": [LATE], "bake": "4s", "min_nodes": 1},
-        {"percent": 50, "bake": "4s", "min_nodes": 1, "approval": {}},
-        {"percent": 100, "bake": "1s", "min_nodes": 1},
+        // Its nodes do not get ready together first, and are waited for all the same: there is one in each zone.
+        {"percent": 50, "bake": "4s", "share": 0, "min_nodes": 3, "approval": {}},
+        {"percent": 100, "bake": "1s", "min_nodes": 1, "approval": {}},
     ]}}});
     let mut play = Play {
         stage: Stage::start(&Cast::proxies(PROXIES), &fleet).await?,
@@ -69,6 +70,12 @@ impl Play {
         self.order("pause").await?;
         self.kill_the_driver("paused", 1).await?;
         self.order("resume").await?;
+        self.reach("awaiting-approval", 2).await?;
+        self.signal_proxies(Signal::Stop).await?;
+        self.order("approve").await?;
+        self.reach("staging", 2).await?;
+        self.kill_the_driver("staging", 2).await?;
+        self.signal_proxies(Signal::Cont).await?;
         let ended = self.ended("completed").await?;
         let baked = course::check(&ended)?;
         println!("the waves baked for {baked:.2?} s");

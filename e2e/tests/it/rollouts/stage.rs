@@ -207,9 +207,10 @@ impl Stage {
     /// When a revision went live at each proxy where it did, in seconds since midnight by the proxies' logs, from the first.
     pub(crate) fn went_live(&self, revision: u64) -> Result<Vec<(String, f64)>> {
         let live = self.live.lock().unwrap();
+        let number = format!("revision={revision}");
         let of_revision = live
             .iter()
-            .filter(|(_, line)| line.ends_with(&format!("revision={revision}")));
+            .filter(|(_, line)| line.split_whitespace().any(|word| word == number));
         let times = of_revision.map(|(node, line)| {
             let stamp = line.split_whitespace().next().unwrap_or_default();
             anyhow::Ok((node.clone(), seconds(stamp)?))
