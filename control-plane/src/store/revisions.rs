@@ -14,6 +14,7 @@ use crate::model::canonical;
 use crate::model::timestamp::Timestamp;
 use crate::model::{Cluster, Config, Kind, Listener, Resource, Route};
 use crate::revision::{Change, Verb};
+use crate::rollout::Rollout;
 
 const CONFIG: &str = "SELECT kind, name, body FROM resource \
      WHERE fleet = $1 AND from_revision <= $2 AND (to_revision IS NULL OR to_revision > $2)";
@@ -29,8 +30,7 @@ const END_RESOURCES: &str = "UPDATE resource SET to_revision = $1 WHERE fleet = 
 const ADD_RESOURCES: &str =
     "INSERT INTO resource (fleet, kind, name, from_revision, body, hash) VALUES ";
 const ADD_REVISION: &str = "INSERT INTO revision (fleet, number, hash, author, message, created_at, not_before) VALUES ($1, $2, $3, $4, $5, $6, $7)";
-const MOVE_HEAD: &str =
-    "UPDATE fleet SET head = $2, held = $3, change_seq = change_seq + 1 WHERE name = $1";
+const MOVE_HEAD: &str = "UPDATE fleet SET head = $2, held = $3, assignment = $4, change_seq = change_seq + 1 WHERE name = $1";
 
 /// So many resources of a kind of change are named in an audit row.
 const TOLD_MAX: usize = 20;
@@ -120,13 +120,18 @@ impl SqlStore {
         add_revision(&mut tx, &commit, &revision).await?;
         fleet.head = revision.number;
         fleet.held = fleet.held.filter(|_| !commit.release);
+        let begun = of_commit(&mut tx, &fleet, &revision, commit.by).await?;
+        // Validators have it from the beginning.
+        if begun.as_ref().is_some_and(Rollout::gives_any) {
+            fleet.assignment += 1;
+        }
         sqlx::query(MOVE_HEAD)
             .bind(commit.fleet)
             .bind(revision.number as i64)
             .bind(fleet.held.as_deref())
+            .bind(fleet.assignment as i64)
             .execute(&mut *tx)
             .await?;
-        let begun = of_commit(&mut tx, &fleet, &revision, commit.by).await?;
         let mut detail = told(&changes, commit.message);
         detail["rollout"] = begun.map(|begun| begun.id).into();
         if let Some(at) = commit.not_before {

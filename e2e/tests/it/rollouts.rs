@@ -11,3 +11,4 @@ mod leased;
 mod refused;
 mod stage;
 mod together;
+mod validators;

@@ -26,7 +26,10 @@ impl SqlStore {
         events::add(&mut tx, &next, now, actor, step.events).await?;
         follow(&mut fleet, &was, &next);
         if next.state == State::Completed {
-            begin::of_waiting(&mut tx, &fleet, now).await?;
+            let begun = begin::of_waiting(&mut tx, &fleet, now).await?;
+            if begun.as_ref().is_some_and(Rollout::gives_any) {
+                fleet.assignment += 1;
+            }
         }
         end::write_fleet(&mut tx, &fleet).await?;
         if let Some((by, action)) = step.by {

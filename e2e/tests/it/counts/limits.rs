@@ -15,13 +15,13 @@ const SLACK: f64 = 0.1;
 
 pub(super) const INSTRUCTIONS_1: Limit = limit(
     "user instructions per request, 1 connection",
-    15_850.0,
-    16_250.0,
+    13_460.0,
+    13_850.0,
 );
 pub(super) const INSTRUCTIONS_64: Limit = limit(
     "user instructions per request, 64 connections",
-    13_810.0,
-    14_200.0,
+    11_510.0,
+    11_850.0,
 );
 /// Two to read, two to write, two to wait for events.
 pub(super) const SYSTEM_CALLS_1: Limit = limit("system calls per request, 1 connection", 6.0, 6.1);

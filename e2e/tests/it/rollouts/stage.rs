@@ -186,6 +186,16 @@ impl Stage {
 
     /// Starts one more proxy, at one of the control planes. Zones are given in turn.
     pub(crate) async fn join(&mut self, node: &str, replica: usize) -> Result<()> {
+        self.join_as(node, replica, &[]).await
+    }
+
+    /// The same, with labels.
+    pub(crate) async fn join_as(
+        &mut self,
+        node: &str,
+        replica: usize,
+        labels: &[(&str, &str)],
+    ) -> Result<()> {
         let index = self.started;
         self.started += 1;
         let (live, id) = (self.live.clone(), node.to_owned());
@@ -194,12 +204,15 @@ impl Stage {
                 live.lock().unwrap().push((id.clone(), line.to_owned()));
             }
         };
-        let settings = ProxySettings::new(node, self.control_planes[replica].xds())
+        let mut settings = ProxySettings::new(node, self.control_planes[replica].xds())
             .on_line(Arc::new(on_line))
             .bind(bind(index))
             .workers(1)
             .zone(zone(index))
             .arguments(["--report-interval", self.report_interval]);
+        for (key, value) in labels {
+            settings = settings.label(key, value);
+        }
         self.proxies.push(settings.start().await?);
         Ok(())
     }
