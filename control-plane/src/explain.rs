@@ -19,6 +19,7 @@ use xds::snapshot::Snapshot;
 
 use crate::model::duration::Duration;
 use crate::model::route::Scheme;
+use crate::model::timestamp::Timestamp;
 use crate::model::{Config, Route};
 use crate::translate::{self, FastLane};
 
@@ -49,6 +50,13 @@ pub struct Question {
     /// The revision that is asked; the newest if not given.
     #[serde(default)]
     pub revision: Option<u64>,
+    /// The node whose revision is asked, instead: the one that it serves, or served at that time.
+    #[serde(default)]
+    #[schema(example = "edge-1")]
+    pub node: Option<String>,
+    /// The time at which that node is asked; now if not given.
+    #[serde(default)]
+    pub at: Option<Timestamp>,
 }
 
 /// The way of a request.

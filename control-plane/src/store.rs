@@ -10,6 +10,7 @@ pub mod node_status;
 pub mod readings;
 pub mod rollout;
 pub mod samples;
+pub mod served;
 pub mod sql;
 pub mod token;
 
@@ -53,6 +54,7 @@ use self::memory::Memory;
 use self::node_status::{Claims, NodeStatus};
 use self::rollout::{NewRollout, ReportNumber, RowsOf, Step, StoredEvent, TrafficRow};
 use self::samples::SampleRow;
+use self::served::Served;
 use self::token::{NewToken, Token};
 
 /// So many nodes are read in one statement.
@@ -269,6 +271,9 @@ pub trait Store: fmt::Debug + Send + Sync {
 
     /// One node.
     async fn node(&self, fleet: &str, id: &str) -> Result<Option<NodeStatus>>;
+
+    /// What a node served at a time; `None` if that is not known.
+    async fn served(&self, fleet: &str, node: &str, at: Timestamp) -> Result<Option<Served>>;
 
     /// How many nodes of each class a fleet has.
     async fn count_nodes(&self, fleet: &str) -> Result<HashMap<String, NodeCount>>;

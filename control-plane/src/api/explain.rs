@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 
 use crate::explain::{self, ExplainError, Explanation, Question};
 use crate::model::problem::Code;
+use crate::model::timestamp::Timestamp;
 use crate::model::{Config, document};
 use crate::translate::FastLane;
 
@@ -23,13 +24,27 @@ use super::write;
 struct Explained {
     /// The revision that was asked.
     revision: u64,
+    /// The node that was asked, if one was.
+    served: Option<ServedBy>,
     #[serde(flatten)]
     explanation: Explanation,
 }
 
+/// What a node served.
+#[derive(Debug, Serialize, ToSchema)]
+struct ServedBy {
+    /// The node.
+    node: String,
+    /// Since when it has served the revision.
+    since: Timestamp,
+    /// Until when, if it has served another one since.
+    until: Option<Timestamp>,
+}
+
 /// Explain what happens to a request
 ///
-/// The request is read as the proxy reads it, and goes through the proxy's own route tables.
+/// The request is read as the proxy reads it, and goes through the proxy's own route tables: of the newest revision, of any other,
+/// or of the one that a node serves or served at some time of the last 90 days.
 #[utoipa::path(post, path = "/v1/fleets/{fleet}/~explain", operation_id = "explain", tag = "routes",
     params(("fleet" = String, Path, description = "The fleet")),
     request_body(content((Question = "application/json"), (Question = "application/yaml"))),
@@ -46,8 +61,10 @@ pub(super) async fn post(
     let question: Question = document::decode(&body, "").map_err(|problems| {
         Problem::unanswerable(problems.into_iter().map(FieldError::of_document).collect())
     })?;
+    let served = served(&state, &fleet, &question).await?;
+    let revision = served.as_ref().map(|(revision, _)| *revision);
     let mut source = Source::of(&state);
-    let base = source.base(&fleet, question.revision).await?;
+    let base = source.base(&fleet, revision.or(question.revision)).await?;
     let endpoints = source.endpoints(&fleet).await?;
     let revision = base.revision;
     let explanation = explain(&state, &fleet, (base.config, endpoints), question).await?;
@@ -55,9 +72,59 @@ pub(super) async fn post(
         source.at(revision),
         Explained {
             revision,
+            served: served.map(|(_, by)| by),
             explanation,
         },
     ))
+}
+
+/// The revision of the node that is asked, if one is.
+async fn served(
+    state: &ApiState,
+    fleet: &str,
+    question: &Question,
+) -> Result<Option<(u64, ServedBy)>> {
+    let Some(node) = &question.node else {
+        return match question.at {
+            Some(_) => Err(wrong("/at", "a time is asked of a node: `node` says which")),
+            None => Ok(None),
+        };
+    };
+    if question.revision.is_some() {
+        let detail = "a node serves a revision of its own: ask for one or the other";
+        return Err(wrong("/revision", detail));
+    }
+    let at = match question.at {
+        Some(at) => at,
+        None => state.store.clock().await?,
+    };
+    let served = state.store.served(fleet, node, at).await?;
+    let served = served.ok_or_else(|| {
+        let pointer = if question.at.is_some() {
+            "/at"
+        } else {
+            "/node"
+        };
+        wrong(
+            pointer,
+            &format!("it is not known what node {node:?} served at {at}"),
+        )
+    })?;
+    let by = ServedBy {
+        node: node.clone(),
+        since: served.since,
+        until: served.until,
+    };
+    Ok(Some((served.revision, by)))
+}
+
+fn wrong(pointer: &str, detail: &str) -> Problem {
+    Problem::unanswerable(vec![FieldError {
+        pointer: Some(pointer.to_owned()),
+        resource: None,
+        code: code(Code::MissingReference),
+        detail: detail.to_owned(),
+    }])
 }
 
 /// Compiling a large config takes long enough to hold other requests up, so it runs beside them.
@@ -77,12 +144,7 @@ async fn explain(
             tracing::error!(fleet, %error, "a request cannot be explained");
             Err(Problem::bare(Kind::Internal))
         }
-        Ok(Err(error)) => Err(Problem::unanswerable(vec![FieldError {
-            pointer: Some("/listener".to_owned()),
-            resource: None,
-            code: code(Code::MissingReference),
-            detail: error.to_string(),
-        }])),
+        Ok(Err(error)) => Err(wrong("/listener", &error.to_string())),
         Err(error) => {
             tracing::error!(fleet, %error, "explaining ended early");
             Err(Problem::bare(Kind::Internal))

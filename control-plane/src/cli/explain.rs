@@ -8,6 +8,8 @@ use clap::Args;
 use serde::Serialize;
 use yaml_serde::Value;
 
+use crate::model::timestamp::Timestamp;
+
 use super::client::{Client, Request};
 use super::failure::Failure;
 use super::kind::{list, text};
@@ -31,6 +33,12 @@ pub struct Explain {
     /// The revision that is asked; the newest if not given.
     #[arg(long, value_name = "N")]
     revision: Option<u64>,
+    /// The node whose revision is asked, instead: the one that it serves.
+    #[arg(long, value_name = "ID", conflicts_with = "revision")]
+    node: Option<String>,
+    /// What that node served at this time instead of now: 2026-01-31T09:30:00Z.
+    #[arg(long, value_name = "TIME", requires = "node")]
+    at: Option<Timestamp>,
     /// How it is written; `name` writes the route.
     #[arg(short, long, value_enum, default_value_t = Form::Table)]
     output: Form,
@@ -57,6 +65,10 @@ struct Question {
     listener: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     revision: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    at: Option<Timestamp>,
 }
 
 impl Explain {
@@ -100,6 +112,8 @@ impl Explain {
             headers,
             listener: self.listener,
             revision: self.revision,
+            node: self.node,
+            at: self.at,
         }
     }
 }
@@ -146,6 +160,17 @@ fn in_words(paint: Paint, explained: &Value) -> String {
         text(explained, "listener"),
         text(explained, "revision")
     ));
+    if let Some(served) = explained.get("served").filter(|served| !served.is_null()) {
+        let until = match text(served, "until") {
+            until if until.is_empty() => "until now".to_owned(),
+            until => format!("until {until}"),
+        };
+        line(format!(
+            "served by {} from {} {until}",
+            text(served, "node"),
+            text(served, "since")
+        ));
+    }
     if let Some(request) = explained
         .get("request")
         .filter(|request| !request.is_null())

@@ -26,6 +26,8 @@ const ENDPOINTS: &str = "SELECT cluster FROM endpoints WHERE fleet = $1 ORDER BY
 const CONNECTED: &str = "SELECT node.id FROM node JOIN replica ON replica.id = node.replica \
      WHERE node.fleet = $1 AND node.connected = 1 AND replica.seen_at >= $2 ORDER BY node.id LIMIT 1";
 const FORGET_NODES: &str = "DELETE FROM node WHERE fleet = $1";
+const FORGET_SERVED: &str = "DELETE FROM node_served WHERE fleet = $1";
+const FORGET_SAMPLES: &str = "DELETE FROM request_sample WHERE fleet = $1";
 const FORGET_TRAFFIC: &str = "DELETE FROM traffic WHERE fleet = $1";
 const FORGET_REPORTS: &str = "DELETE FROM traffic_report WHERE fleet = $1";
 /// It was empty: whoever creates it again begins with that, whatever it served before.
@@ -130,7 +132,13 @@ impl SqlStore {
         let now = self.now(&mut tx).await?;
         self.check_empty(&mut tx, name).await?;
         let canceled = cancel_active(&mut tx, name, by.actor, now).await?;
-        for forget in [FORGET_NODES, FORGET_TRAFFIC, FORGET_REPORTS] {
+        for forget in [
+            FORGET_NODES,
+            FORGET_SERVED,
+            FORGET_SAMPLES,
+            FORGET_TRAFFIC,
+            FORGET_REPORTS,
+        ] {
             sqlx::query(forget).bind(name).execute(&mut *tx).await?;
         }
         let delete = sqlx::query(DELETE).bind(name).bind(now.as_micros());

@@ -9,6 +9,7 @@ use sqlx::{AnyConnection, AssertSqlSafe, Row as _};
 
 use super::error::{Result, StoreError};
 use super::node_status::{Claims, NodeStatus, Refusal};
+use super::served::{self, Serves};
 use super::sql::{BATCH, SqlStore, placeholders, unsigned};
 use crate::model::canonical;
 use crate::model::timestamp::Timestamp;
@@ -74,8 +75,10 @@ impl SqlStore {
         nodes.sort_unstable_by_key(|node| (&node.fleet, &node.id));
         for batch in nodes.chunks(AT_ONCE) {
             let mut tx = self.begin().await?;
+            let now = self.now(&mut tx).await?;
             for rows in batch.chunks(ROWS) {
                 put(&mut tx, replica, rows).await?;
+                note(&mut tx, rows, now).await?;
             }
             tx.commit().await?;
         }
@@ -234,6 +237,26 @@ async fn put(connection: &mut AnyConnection, replica: &str, nodes: &[&NodeStatus
     }
     query.execute(connection).await?;
     Ok(())
+}
+
+/// Notes what nodes serve, by the names that are stored.
+async fn note(connection: &mut AnyConnection, nodes: &[&NodeStatus], now: Timestamp) -> Result<()> {
+    let names: Vec<_> = nodes
+        .iter()
+        .filter_map(|node| {
+            Some((
+                text(&node.fleet),
+                text(&node.id),
+                served::revision_of(node)?,
+            ))
+        })
+        .collect();
+    let serves = names.iter().map(|(fleet, node, revision)| Serves {
+        fleet,
+        node,
+        revision: *revision,
+    });
+    served::note(connection, &serves.collect::<Vec<_>>(), now).await
 }
 
 fn node(row: &AnyRow, alive_since: Timestamp) -> Result<NodeStatus> {

@@ -22,6 +22,7 @@ use super::memory::Memory;
 use super::node_status::{Claims, NodeStatus};
 use super::rollout::{NewRollout, ReportNumber, RowsOf, Step, StoredEvent, TrafficRow};
 use super::samples::SampleRow;
+use super::served::Served;
 use super::token::{NewToken, Token};
 use super::{By, Commit, Expected, Fleet, FleetSettings, Revision, Store, listen};
 use crate::model::timestamp::Timestamp;
@@ -264,6 +265,10 @@ impl Store for SqlStore {
 
     async fn node(&self, fleet: &str, id: &str) -> Result<Option<NodeStatus>> {
         self.read_node(fleet, id).await
+    }
+
+    async fn served(&self, fleet: &str, node: &str, at: Timestamp) -> Result<Option<Served>> {
+        self.read_served(fleet, node, at).await
     }
 
     async fn count_nodes(&self, fleet: &str) -> Result<HashMap<String, NodeCount>> {

@@ -23,7 +23,7 @@ enum Type {
 use Type::{Bytes, Number, Text};
 
 /// What is kept, in an order in which each row finds the rows that it refers to.
-pub(super) const TABLES: [Table; 11] = [
+pub(super) const TABLES: [Table; 12] = [
     Table {
         name: "fleet",
         key: 1,
@@ -166,6 +166,16 @@ pub(super) const TABLES: [Table; 11] = [
             ("revision", Number),
             ("request_id", Text),
             ("detail", Bytes),
+        ],
+    },
+    Table {
+        name: "node_served",
+        key: 3,
+        columns: &[
+            ("fleet", Text),
+            ("node", Text),
+            ("at", Number),
+            ("revision", Number),
         ],
     },
     Table {

@@ -167,6 +167,66 @@ async fn a_dry_run_of_what_is_there_already_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_request_is_explained_by_what_a_node_served_at_a_time() {
+    let api = Api::with_shop().await;
+    // What is written after this has a later time: SQLite's clock counts milliseconds.
+    let moment = async || {
+        let now = api.store.clock().await.unwrap();
+        while api.store.clock().await.unwrap() == now {}
+        now
+    };
+    let serves = async |revision| {
+        let status = NodeStatus {
+            acked_revision: Some(revision),
+            ..node("edge", "envoy")
+        };
+        api.store.write_nodes("r1", &[status]).await.unwrap();
+        moment().await
+    };
+    let before = moment().await;
+    let first = serves(1).await;
+    api.delete("/v1/fleets/default/routes/hello", &[("if-match", "*")])
+        .await
+        .expect(204);
+    let second = serves(2).await;
+    let explain = "/v1/fleets/default:explain";
+    let ask =
+        |at: Option<Timestamp>| json!({"host": "x", "path": "/hello", "node": "edge", "at": at});
+    for (at, revision, outcome, has_ended) in [
+        (Some(first), 1, "respond", true),
+        (Some(second), 2, "no_route", false),
+        (None, 2, "no_route", false),
+    ] {
+        let told = api.post(explain, &[], &ask(at)).await.expect(200).json();
+        assert_eq!(
+            (&told["revision"], &told["outcome"]),
+            (&json!(revision), &json!(outcome))
+        );
+        assert_eq!(told["served"]["node"], "edge");
+        assert_eq!(told["served"]["until"].is_string(), has_ended, "{told}");
+    }
+    for (asked, expected) in [
+        (ask(Some(before)), "/at missing-reference"),
+        (
+            json!({"host": "x", "path": "/", "node": "nobody"}),
+            "/node missing-reference",
+        ),
+        (
+            json!({"host": "x", "path": "/", "at": first}),
+            "/at missing-reference",
+        ),
+        (
+            json!({"host": "x", "path": "/", "node": "edge", "revision": 1}),
+            "/revision missing-reference",
+        ),
+    ] {
+        let problem = api.post(explain, &[], &asked).await;
+        let problem = problem.problem(422, "validation");
+        assert_eq!(errors(&problem), [expected]);
+    }
+}
+
+#[tokio::test]
 async fn a_request_is_explained_at_any_revision() {
     let api = Api::with_shop().await;
     api.delete("/v1/fleets/default/routes/hello", &[("if-match", "*")])

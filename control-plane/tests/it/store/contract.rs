@@ -24,6 +24,7 @@ mod refusals;
 mod rollout_steps;
 mod rollouts;
 mod samples;
+mod served;
 mod traffic;
 
 /// All of them.
@@ -35,6 +36,7 @@ pub(super) fn rules() -> impl Iterator<Item = &'static (&'static str, Rule)> {
         .chain(rollout_steps::RULES)
         .chain(refusals::RULES)
         .chain(samples::RULES)
+        .chain(served::RULES)
         .chain(traffic::RULES)
 }
 
