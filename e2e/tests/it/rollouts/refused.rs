@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::stage::{Cast, REVISION, Stage, seconds as of_text};
 
 /// An address for documentation (RFC 5737), which no host has.
-const NOWHERE: &str = "203.0.113.7";
+pub(super) const NOWHERE: &str = "203.0.113.7";
 /// From the refusal until nobody else is to move.
 const HALTED_WITHIN: f64 = 1.0;
 /// From there until the last canary has the old revision.

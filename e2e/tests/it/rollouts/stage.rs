@@ -139,7 +139,8 @@ impl Stage {
                 listener: proxy.listener(port),
             });
         }
-        stage.add_envoys(cast.envoys).await?;
+        let labels = json!({"kind": "envoy"});
+        stage.add_envoys(cast.envoys, &labels).await?;
         stage.wait_served("1").await?;
         // What is committed while it is under way would wait for its end.
         stage
@@ -149,7 +150,8 @@ impl Stage {
         Ok(stage)
     }
 
-    async fn add_envoys(&mut self, envoys: usize) -> Result<()> {
+    /// Starts Envoys with these labels. Where network namespaces are not permitted there are none, and that is said.
+    pub(crate) async fn add_envoys(&mut self, envoys: usize, labels: &Value) -> Result<()> {
         for index in 0..envoys {
             let namespace = match Namespace::new() {
                 Ok(namespace) => namespace,
@@ -167,7 +169,7 @@ impl Stage {
                         "id": id,
                         "cluster": "default",
                         "locality": {"zone": zone(index)},
-                        "metadata": {"labels": {"kind": "envoy"}},
+                        "metadata": labels,
                     }),
                     api_type: ["DELTA_GRPC", "GRPC"][index % 2],
                     port: self.port,
@@ -273,6 +275,18 @@ routes:
     pub(crate) async fn rollout(&self, replica: usize, id: &str) -> Result<Value> {
         let target = format!("{FLEET}/rollouts/{id}");
         self.control_planes[replica].get(&target).await
+    }
+
+    /// Waits until the store knows that a node is connected: what it is told of nodes comes in batches.
+    pub(crate) async fn wait_known(&self, node: &str) -> Result<()> {
+        let target = format!("{FLEET}/nodes/{node}");
+        wait::until("the node is known", SERVED_WITHIN, async || {
+            let known = self.control_planes[0].get(&target).await;
+            let known = known.map_err(|error| format!("{error:#}"))?;
+            let connected = known["connected"] == true;
+            connected.then_some(()).ok_or_else(|| known.to_string())
+        })
+        .await
     }
 
     /// Waits until a rollout is in one of these states.
