@@ -54,9 +54,10 @@ impl Slot {
     }
 }
 
-/// Whether a rollout asks for it: before anybody has moved.
+/// Whether a rollout asks for it: before anybody has moved, unless it is urgent.
 pub(super) fn is_asked(rollout: &Rollout) -> bool {
     rollout.strategy.gates.max_changed.is_some()
+        && !rollout.urgent
         && rollout.state == State::Advancing
         && rollout.selection.is_empty()
 }

@@ -297,10 +297,10 @@ fn nodes(count: &Count, wanted: u32, missed: Outcome) -> Verdict {
     )
 }
 
-/// Whether too much of what proxies have seen would get something else; asked before anybody has moved.
+/// Whether too much of what proxies have seen would get something else; asked before anybody has moved, and not of what is urgent.
 fn changed(rollout: &Rollout, observed: &Observed) -> Option<Verdict> {
     let most = rollout.strategy.gates.max_changed?;
-    if !rollout.selection.is_empty() {
+    if rollout.urgent || !rollout.selection.is_empty() {
         return None;
     }
     let hold = |detail: &str| {

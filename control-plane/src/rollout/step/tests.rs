@@ -486,6 +486,11 @@ fn more_change_than_is_allowed_holds_until_an_operator_lets_it_pass() {
         (Some(forecast(11)), false),
         (Some(forecast(10)), true),
     ] {
+        let mut urgent = Play::new(&strategy, 2);
+        urgent.rollout.urgent = true;
+        urgent.observed.forecast = known.clone();
+        urgent.step(1);
+        assert_eq!(urgent.rollout.state, State::Settling);
         let mut course = Play::new(&strategy, 2);
         assert!(first(&course.rollout, &Observed::default(), Timestamp::default()).is_none());
         course.observed.forecast = known;
