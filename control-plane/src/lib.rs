@@ -11,9 +11,8 @@
 // Connections, plain or by TLS.
 pub mod tls;
 
-// What a process is told at start, and what it counts.
+// What a process counts.
 pub mod metrics;
-pub mod settings;
 
 // How long requests took.
 pub mod sketch;
@@ -30,6 +29,9 @@ pub mod access;
 
 // How a fleet moves from one revision to another.
 pub mod rollout;
+
+// What a process is told at start.
+pub mod settings;
 
 // What may be stored, what it would change, and where it is stored.
 pub mod revision;
